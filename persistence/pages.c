@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * pages.c: chunks and page runs (heap_layout.h has the words).
+ *
+ *   chunk directory   [PAGED][PAGED][HUGE 3][  0  ][  0  ][LOG 1][unused …
+ *   a paged chunk     [META 2][  0  ][SLAB 4][ 0 ][ 0 ][ 0 ][free][RUN 9]…
+ *
+ * I1  Walking from the first word by counts visits every run and every free word once; no run leaves
+ *     its chunk (pages) or the used part of the directory (chunks).
+ * I2  A paged chunk's free count is the number of its free pages, backed by the file or not.
+ * I3  A run is only given out when the file backs all of it.
+ * I4  Words change by sj_tx_word, so a run is taken or given back with the operation; chunks of the log
+ *     change by plain stores, and never one that a transaction has logged.
+ *
+ * Cost: next fit from a hint; without one a walk over the words of the chunks that have room.
+ */
+#include "persistence/pages.h"
+
+#include "persistence/seam.h"
+
+#define CHUNK_WORD(state, free, count)                                                            \
+    ((uint64_t)(state) | (uint64_t)(free) << 8 | (uint64_t)(count) << 32)
+#define PAGE_WORD(kind, size_class, pages)                                                        \
+    ((uint64_t)(kind) | (uint64_t)(size_class) << 8 | (uint64_t)(pages) << 32)
+
+static inline uint64_t chunks_reserved(const struct sj_segment *segment)
+{
+    return segment->reserved / SJ_CHUNK;
+}
+
+static inline uint64_t chunk_address(const struct sj_segment *segment, uint64_t chunk)
+{
+    return (uint64_t)(uintptr_t)segment->base + chunk * SJ_CHUNK;
+}
+
+static int damaged_word(const struct sj_segment *segment, const uint64_t *word)
+{
+    return sj_segment_damaged(segment, (uint64_t)(uintptr_t)word, "a chunk or page descriptor");
+}
+
+/* Chunks that the word's run has; 0 when the word makes no sense there. */
+static uint64_t chunk_run(uint64_t word, uint64_t chunk, uint64_t chunks)
+{
+    uint64_t count = SJ_CHUNK_COUNT(word);
+    switch (SJ_CHUNK_STATE(word)) {
+    case SJ_CHUNK_UNUSED:
+        return word == 0;
+    case SJ_CHUNK_PAGED:
+        return count == 1 && SJ_CHUNK_FREE(word) < SJ_CHUNK_PAGES;
+    case SJ_CHUNK_HUGE:
+    case SJ_CHUNK_LOG:
+    case SJ_CHUNK_META:
+        return count <= chunks - chunk ? count : 0;
+    }
+    return 0;
+}
+
+/* Pages that the word's run has; 0 when the word makes no sense there. */
+static uint64_t page_run(uint64_t word, uint64_t page)
+{
+    if (word == 0)
+        return 1;
+    uint64_t pages = SJ_PAGE_RUN_PAGES(word);
+    if (SJ_PAGE_KIND(word) == SJ_PAGE_FREE || SJ_PAGE_KIND(word) > SJ_PAGE_RUN)
+        return 0;
+    return pages <= SJ_CHUNK_PAGES - page ? pages : 0;
+}
+
+uint64_t sj_pages_meta_bytes(uint64_t reserved)
+{
+    uint64_t bytes = SJ_CHUNK_DIR_AT + reserved / SJ_CHUNK * sizeof(uint64_t);
+    return (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
+}
+
+void sj_pages_format(void *image, uint64_t reserved)
+{
+    uint64_t meta = sj_pages_meta_bytes(reserved);
+    uint64_t *chunk_words = (uint64_t *)((char *)image + SJ_CHUNK_DIR_AT);
+    uint64_t *page_words = (uint64_t *)((char *)image + SJ_CHUNK0_PAGES_AT);
+    struct sj_root_page *root_page = (struct sj_root_page *)((char *)image + SJ_ROOT_PAGE_AT);
+    if (meta < SJ_CHUNK) {
+        uint64_t pages = meta / SJ_PAGE;
+        chunk_words[0] = CHUNK_WORD(SJ_CHUNK_PAGED, SJ_CHUNK_PAGES - pages, 1);
+        page_words[0] = PAGE_WORD(SJ_PAGE_META, 0, pages);
+        root_page->chunks = 1;
+    } else {
+        root_page->chunks = (meta + SJ_CHUNK - 1) / SJ_CHUNK;
+        chunk_words[0] = CHUNK_WORD(SJ_CHUNK_META, 0, root_page->chunks);
+    }
+}
+
+/* A run of unused chunks, which the file then backs. */
+static int find_chunks(struct sj_segment *segment, uint64_t wanted, uint64_t *found)
+{
+    uint64_t used = segment->root_page->chunks, run = 0, chunk = 0;
+    if (used > chunks_reserved(segment))
+        return damaged_word(segment, &segment->root_page->chunks);
+    while (chunk < used && run < wanted) {
+        uint64_t word = *sj_chunk_word(segment, chunk);
+        uint64_t count = chunk_run(word, chunk, used);
+        if (count == 0)
+            return damaged_word(segment, sj_chunk_word(segment, chunk));
+        run = word == 0 ? run + 1 : 0;
+        chunk += count;
+    }
+    uint64_t first = chunk - run;
+    if (wanted > chunks_reserved(segment) - first)
+        return sj_error(SJ_EFULL,
+                        "'%s' reserves %llu GiB of addresses, and %llu MiB more do not fit: make "
+                        "a store with a larger reserve= and copy the data",
+                        segment->name, (unsigned long long)(segment->reserved / SJ_GIB),
+                        (unsigned long long)(wanted * SJ_CHUNK >> 20));
+    *found = first;
+    return SJ_OK;
+}
+
+/* The words up to `end` count from now on; only ever rises. */
+static void raise_chunks(struct sj_segment *segment, uint64_t end)
+{
+    struct sj_root_page *root_page = segment->root_page;
+    if (root_page->chunks >= end)
+        return;
+    sj_store(&root_page->chunks, end);
+    sj_flush(segment->domain, &root_page->chunks, sizeof root_page->chunks);
+    sj_fence(segment->domain);
+}
+
+int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
+{
+    uint64_t first;
+    int error = find_chunks(segment, chunks, &first);
+    if (error == SJ_OK)
+        error = sj_segment_commit(segment, (first + chunks) * SJ_CHUNK);
+    if (error != SJ_OK)
+        return error;
+    raise_chunks(segment, first + chunks);
+    *at = chunk_address(segment, first);
+    return sj_tx_word(segment, sj_chunk_word(segment, first),
+                      CHUNK_WORD(SJ_CHUNK_HUGE, 0, chunks));
+}
+
+int sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
+{
+    uint64_t chunk = (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK;
+    return sj_tx_word(segment, sj_chunk_word(segment, chunk), 0);
+}
+
+int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
+{
+    uint64_t first;
+    int error = find_chunks(segment, chunks, &first);
+    if (error == SJ_OK)
+        error = sj_segment_commit(segment, (first + chunks) * SJ_CHUNK);
+    if (error != SJ_OK)
+        return error;
+    raise_chunks(segment, first + chunks);
+    uint64_t *word = sj_chunk_word(segment, first);
+    sj_store(word, CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
+    sj_flush(segment->domain, word, sizeof *word);
+    sj_fence(segment->domain);
+    *at = chunk_address(segment, first);
+    return SJ_OK;
+}
+
+void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at)
+{
+    uint64_t chunk = (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK;
+    uint64_t *word = sj_chunk_word(segment, chunk);
+    sj_store(word, 0);
+    sj_flush(segment->domain, word, sizeof *word);
+    sj_fence(segment->domain);
+}
+
+int sj_chunks_reclaim_log(struct sj_segment *segment)
+{
+    const struct sj_log *log = segment->log;
+    uint64_t used = segment->root_page->chunks, count;
+    for (uint64_t chunk = 0; chunk < used; chunk += count) {
+        uint64_t *word = sj_chunk_word(segment, chunk);
+        count = chunk_run(*word, chunk, used);
+        if (count == 0)
+            return damaged_word(segment, word);
+        bool covered = SJ_CHUNK_STATE(*word) != SJ_CHUNK_LOG;
+        for (uint64_t i = 1; i < log->extents; i++)
+            covered |= log->extent[i].at == chunk_address(segment, chunk);
+        if (!covered)
+            sj_chunks_give_back_from_log(segment, chunk_address(segment, chunk));
+    }
+    return SJ_OK;
+}
+
+/* Makes a paged chunk of an unused one. Its descriptors are fresh: they are stored without a log. */
+static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
+{
+    int error = find_chunks(segment, 1, chunk);
+    if (error == SJ_OK)
+        error = sj_segment_commit(segment,
+                                  *chunk * SJ_CHUNK + (SJ_DESCRIPTOR_PAGES + 1) * SJ_PAGE);
+    if (error != SJ_OK)
+        return error;
+    raise_chunks(segment, *chunk + 1);
+    uint64_t *words = sj_page_words(segment, *chunk);
+    sj_zero(words, SJ_CHUNK_PAGES * sizeof *words);
+    sj_store(words, PAGE_WORD(SJ_PAGE_META, 0, SJ_DESCRIPTOR_PAGES));
+    sj_tx_stored(segment, words, SJ_CHUNK_PAGES * sizeof *words);
+    error = sj_tx_word(segment, sj_chunk_word(segment, *chunk),
+                       CHUNK_WORD(SJ_CHUNK_PAGED, SJ_RUN_PAGES_MAX, 1));
+    sj_tx_ready(segment);
+    return error;
+}
+
+/* The first `pages` free pages in a row from page `from` on (the head of a run, or free); `*found` is
+ * SJ_CHUNK_PAGES when there are none. */
+static int find_in_chunk(const struct sj_segment *segment, uint64_t chunk, uint64_t from,
+                         uint64_t pages, uint64_t *found)
+{
+    const uint64_t *words = sj_page_words(segment, chunk);
+    uint64_t run = 0, page = from;
+    while (page < SJ_CHUNK_PAGES && run < pages) {
+        uint64_t count = page_run(words[page], page);
+        if (count == 0)
+            return damaged_word(segment, &words[page]);
+        run = words[page] == 0 ? run + 1 : 0;
+        page += count;
+    }
+    *found = run == pages ? page - run : SJ_CHUNK_PAGES;
+    return SJ_OK;
+}
+
+/* Looks through chunks [from, end), the first one from page `page` on. `*chunk` == end: nothing. */
+static int find_in_chunks(const struct sj_segment *segment, uint64_t from, uint64_t end,
+                          uint64_t pages, uint64_t *chunk, uint64_t *page)
+{
+    uint64_t used = segment->root_page->chunks, start = *page, count;
+    for (*chunk = from; *chunk < end; *chunk += count, start = 0) {
+        uint64_t word = *sj_chunk_word(segment, *chunk);
+        count = chunk_run(word, *chunk, used);
+        if (count == 0)
+            return damaged_word(segment, sj_chunk_word(segment, *chunk));
+        if (SJ_CHUNK_STATE(word) != SJ_CHUNK_PAGED || SJ_CHUNK_FREE(word) < pages)
+            continue;
+        int error = find_in_chunk(segment, *chunk, start, pages, page);
+        if (error != SJ_OK || *page < SJ_CHUNK_PAGES)
+            return error;
+    }
+    *chunk = end;
+    return SJ_OK;
+}
+
+static int find_pages(struct sj_segment *segment, uint64_t pages, uint64_t *chunk, uint64_t *page)
+{
+    uint64_t used = segment->root_page->chunks;
+    if (used > chunks_reserved(segment))
+        return damaged_word(segment, &segment->root_page->chunks);
+    uint64_t hint = segment->hints.chunk < used ? segment->hints.chunk : 0;
+    *page = hint == segment->hints.chunk ? segment->hints.page : 0;
+    int error = find_in_chunks(segment, hint, used, pages, chunk, page);
+    if (error != SJ_OK || *chunk < used)
+        return error;
+    *page = 0;
+    error = find_in_chunks(segment, 0, used, pages, chunk, page);
+    if (error != SJ_OK || *chunk < used)
+        return error;
+    error = new_paged_chunk(segment, chunk);
+    *page = SJ_DESCRIPTOR_PAGES;
+    return error;
+}
+
+int sj_pages_take(struct sj_segment *segment, uint64_t pages, enum sj_page_kind kind,
+                  uint32_t size_class, uint64_t *at)
+{
+    uint64_t chunk, page;
+    int error = find_pages(segment, pages, &chunk, &page);
+    if (error == SJ_OK)
+        error = sj_segment_commit(segment, chunk * SJ_CHUNK + (page + pages) * SJ_PAGE);
+    if (error != SJ_OK)
+        return error;
+    uint64_t *chunk_word = sj_chunk_word(segment, chunk);
+    error = sj_tx_word(segment, chunk_word,
+                       CHUNK_WORD(SJ_CHUNK_PAGED, SJ_CHUNK_FREE(*chunk_word) - pages, 1));
+    if (error == SJ_OK)
+        error = sj_tx_word(segment, sj_page_words(segment, chunk) + page,
+                           PAGE_WORD(kind, size_class, pages));
+    if (error != SJ_OK)
+        return error;
+    sj_tx_ready(segment);
+    segment->hints.chunk = chunk;
+    segment->hints.page = page;
+    *at = chunk_address(segment, chunk) + page * SJ_PAGE;
+    return SJ_OK;
+}
+
+int sj_pages_give_back(struct sj_segment *segment, uint64_t at)
+{
+    uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
+    uint64_t chunk = offset / SJ_CHUNK, page = offset % SJ_CHUNK / SJ_PAGE;
+    uint64_t *chunk_word = sj_chunk_word(segment, chunk);
+    uint64_t *page_word = sj_page_words(segment, chunk) + page;
+    uint64_t pages = page_run(*page_word, page);
+    if (*page_word == 0 || pages == 0 || SJ_CHUNK_STATE(*chunk_word) != SJ_CHUNK_PAGED)
+        return damaged_word(segment, page_word);
+    uint64_t free = SJ_CHUNK_FREE(*chunk_word) + pages;
+    int error = sj_tx_word(segment, chunk_word, CHUNK_WORD(SJ_CHUNK_PAGED, free, 1));
+    if (error == SJ_OK)
+        error = sj_tx_word(segment, page_word, 0);
+    sj_tx_ready(segment);
+    if (chunk < segment->hints.chunk || (chunk == segment->hints.chunk && page < segment->hints.page))
+        segment->hints = (struct sj_page_hints){segment->hints.generation, chunk, page};
+    return error;
+}
+
+int sj_pages_find(const struct sj_segment *segment, uint64_t at, struct sj_page_run *run)
+{
+    uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
+    if (offset >= sj_segment_committed(segment))
+        return sj_segment_damaged(segment, at, "a block");
+    uint64_t chunk = offset / SJ_CHUNK, used = segment->root_page->chunks;
+    const uint64_t *word = sj_chunk_word(segment, chunk);
+    *run = (struct sj_page_run){0};
+    if (chunk >= used || chunk_run(*word, chunk, used) == 0)
+        return damaged_word(segment, word);
+    if (SJ_CHUNK_STATE(*word) == SJ_CHUNK_HUGE) {
+        *run = (struct sj_page_run){chunk_address(segment, chunk), 0, SJ_CHUNK_COUNT(*word),
+                                    SJ_PAGE_RUN, 0};
+        return SJ_OK;
+    }
+    if (SJ_CHUNK_STATE(*word) != SJ_CHUNK_PAGED)
+        return sj_segment_damaged(segment, at, "a block in use");
+    const uint64_t *words = sj_page_words(segment, chunk);
+    uint64_t page = offset % SJ_CHUNK / SJ_PAGE, head = page;
+    while (words[head] == 0 && head > 0)
+        head--;
+    uint64_t pages = page_run(words[head], head);
+    if (words[head] == 0 || pages <= page - head)
+        return sj_segment_damaged(segment, at, "a block in use");
+    *run = (struct sj_page_run){chunk_address(segment, chunk) + head * SJ_PAGE, pages, 0,
+                                SJ_PAGE_KIND(words[head]), SJ_PAGE_CLASS(words[head])};
+    return SJ_OK;
+}

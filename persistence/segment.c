@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * segment.c: making, opening, growing and closing a segment file (media_layout.h has the format).
+ *
+ * Crash rules. A segment is made in a file without a name, which gets its name when it is complete.
+ * The file grows before root_page->committed says so, and committed only rises. The superblock says
+ * "not clean" before the first change of a process, "clean" after the last one's data is synced.
+ */
+#include "persistence/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "persistence/log.h"
+#include "persistence/pages.h"
+#include "persistence/seam.h"
+#include "persistence/superblock.h"
+
+#define INITIAL_HEAP_BYTES (256ull << 10)
+#define GROWTH_MIN (256ull << 10)
+#define GROWTH_MAX (16ull << 20)
+#define GROWTH_UNIT (64ull << 10)
+
+bool sj_range_is_valid(uint64_t base, uint64_t reserved)
+{
+    return base % SJ_GIB == 0 && reserved % SJ_GIB == 0 && reserved != 0 &&
+           base >= SJ_ARENA_FIRST && base < SJ_ARENA_END && reserved <= SJ_ARENA_END - base;
+}
+
+int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char *expected)
+{
+    uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
+    if (offset < segment->reserved)
+        return sj_error(SJ_ECORRUPT, "segment '%s', offset 0x%llx: expected %s, found damage",
+                        segment->name, (unsigned long long)offset, expected);
+    return sj_error(SJ_ECORRUPT,
+                    "segment '%s': expected %s, found the address 0x%llx outside the segment",
+                    segment->name, expected, (unsigned long long)at);
+}
+
+/* An error number of a system call on `path`, as an error of ours. */
+static int failed(const char *path, const char *call)
+{
+    int number = errno;
+    int code = SJ_EIO;
+    if (number == ENOENT)
+        code = SJ_ENOTFOUND;
+    else if (number == EACCES || number == EPERM || number == EROFS)
+        code = SJ_EPERM;
+    else if (number == ENOSPC || number == EDQUOT || number == EFBIG)
+        code = SJ_EFULL;
+    else if (number == EEXIST)
+        code = SJ_EEXISTS;
+    else if (number == ENOMEM)
+        code = SJ_ENOMEM;
+    else if (number == ELOOP)
+        return sj_error(SJ_EFORMAT, "%s: is a symbolic link; a segment file is never one", path);
+    return sj_error(code, "%s: %s: %s", path, call, strerror(number));
+}
+
+static int write_all(int fd, const void *bytes, size_t count, uint64_t offset)
+{
+    const char *from = bytes;
+    while (count > 0) {
+        ssize_t written = pwrite(fd, from, count, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        from += written;
+        offset += (uint64_t)written;
+        count -= (size_t)written;
+    }
+    return 0;
+}
+
+static int allocate(int fd, uint64_t offset, uint64_t bytes)
+{
+    int result;
+    do
+        result = fallocate(fd, 0, (off_t)offset, (off_t)bytes);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
+/* Lays the metadata of a new segment out in the empty file. */
+static int format(int fd, const char *path, const struct sj_segment_spec *spec)
+{
+    uint64_t meta = sj_pages_meta_bytes(spec->reserved);
+    uint64_t committed = (meta + INITIAL_HEAP_BYTES + GROWTH_UNIT - 1) / GROWTH_UNIT * GROWTH_UNIT;
+    uint8_t uuid[16];
+    if (getrandom(uuid, sizeof uuid, 0) != (ssize_t)sizeof uuid)
+        return failed(path, "getrandom");
+    if (allocate(fd, 0, committed) != 0)
+        return failed(path, "fallocate");
+    char *image = calloc(1, meta);
+    if (image == NULL)
+        return sj_error(SJ_ENOMEM, "%s: %llu bytes", path, (unsigned long long)meta);
+    sj_super_init((struct sj_super *)image, spec, uuid);
+    struct sj_root_page *root_page = (struct sj_root_page *)(image + SJ_ROOT_PAGE_AT);
+    struct sj_log *log = (struct sj_log *)(image + SJ_LOG_AT);
+    root_page->committed = committed;
+    log->generation = 1;
+    log->extents = 1;
+    log->extent[0] = (struct sj_log_extent){spec->base + SJ_LOG_EXTENT0_AT, SJ_LOG_EXTENT0_BYTES};
+    sj_pages_format(image, spec->reserved);
+    int error = SJ_OK;
+    if (write_all(fd, image, meta, 0) != 0 || fsync(fd) != 0)
+        error = failed(path, "write");
+    free(image);
+    return error;
+}
+
+static void directory_of(const char *path, char *directory, size_t bytes)
+{
+    const char *slash = strrchr(path, '/');
+    int length = slash == NULL || slash == path ? 1 : (int)(slash - path);
+    snprintf(directory, bytes, "%.*s", length, slash == NULL ? "." : path);
+}
+
+static int sync_directory(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int result = fsync(fd);
+    close(fd);
+    return result;
+}
+
+int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
+{
+    if (!sj_range_is_valid(spec->base, spec->reserved))
+        return sj_error(SJ_EINVAL,
+                        "base 0x%llx, reserve 0x%llx: both must be whole GiB within 0x%llx–0x%llx",
+                        (unsigned long long)spec->base, (unsigned long long)spec->reserved,
+                        SJ_ARENA_FIRST, SJ_ARENA_END);
+    size_t name_bytes = strlen(spec->name);
+    if (name_bytes == 0 || name_bytes > SJ_NAME_MAX)
+        return sj_error(SJ_EINVAL, "a segment's name has 1 to %d bytes", SJ_NAME_MAX);
+    char directory[4096], link_path[64];
+    directory_of(path, directory, sizeof directory);
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, spec->mode);
+    if (fd < 0)
+        return failed(path, "open");
+    const struct sj_domain *domain;
+    int error = sj_domain_of(fd, spec->durability, &domain);
+    if (error == SJ_OK)
+        error = format(fd, path, spec);
+    snprintf(link_path, sizeof link_path, "/proc/self/fd/%d", fd);
+    if (error == SJ_OK && linkat(AT_FDCWD, link_path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0)
+        error = failed(path, "link");
+    if (error == SJ_OK && sync_directory(directory) != 0)
+        error = failed(path, "fsync of the directory");
+    close(fd);
+    return error;
+}
+
+/* Opens the file and reads its superblock. `*writable`: in: wanted, out: had. */
+static int open_file(const char *path, bool *writable, int *fd, struct sj_super *super)
+{
+    int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    bool wanted = *writable;
+    *writable = true;
+    *fd = open(path, O_RDWR | flags);
+    if (*fd < 0 && !wanted && (errno == EACCES || errno == EROFS || errno == EPERM)) {
+        *writable = false;
+        *fd = open(path, O_RDONLY | flags);
+    }
+    if (*fd < 0)
+        return failed(path, "open");
+    struct stat status;
+    uint64_t which;
+    int error;
+    if (fstat(*fd, &status) != 0)
+        error = failed(path, "fstat");
+    else if (!S_ISREG(status.st_mode))
+        error = sj_error(SJ_EFORMAT, "%s: not a regular file", path);
+    else
+        error = sj_super_read(*fd, path, super, &which);
+    if (error != SJ_OK)
+        close(*fd);
+    return error;
+}
+
+int sj_segment_inspect(const char *path, struct sj_segment_info *info)
+{
+    struct sj_super super;
+    struct stat status;
+    uint8_t boot[16];
+    bool writable = false;
+    int fd, error = open_file(path, &writable, &fd, &super);
+    if (error != SJ_OK)
+        return error;
+    memset(info, 0, sizeof *info);
+    info->file_bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
+    close(fd);
+    sj_boot_id(boot);
+    memcpy(info->name, super.name, super.name_bytes);
+    memcpy(info->uuid, super.uuid, sizeof info->uuid);
+    info->base = super.base;
+    info->reserved = super.reserved;
+    info->created_ns = super.created_ns;
+    info->clean = (super.state & SJ_STATE_CLEAN) != 0;
+    info->this_boot = memcmp(boot, super.boot_id, sizeof boot) == 0;
+    return SJ_OK;
+}
+
+/* Names what is mapped in [base, base + bytes), for the error message. */
+static int address_taken(const char *path, uint64_t base, uint64_t bytes)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512], occupant[400] = "an unknown mapping";
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        unsigned long long first, end;
+        int name_at = 0;
+        if (sscanf(line, "%llx-%llx %*s %*s %*s %*s %n", &first, &end, &name_at) < 2)
+            continue;
+        if (first < base + bytes && end > base) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(occupant, sizeof occupant, "%.390s", line[name_at] ? line + name_at : line);
+            break;
+        }
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return sj_error(SJ_EADDRESS,
+                    "%s needs the addresses 0x%llx–0x%llx, which are taken by %s: detach that "
+                    "first, or make the store with another base=",
+                    path, (unsigned long long)base, (unsigned long long)(base + bytes), occupant);
+}
+
+static int map(struct sj_segment *segment, const char *path, uint64_t base)
+{
+    int protection = segment->writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *want = (void *)(uintptr_t)base;
+    void *got = mmap(want, segment->reserved, protection,
+                     MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, segment->fd, 0);
+    if (got == MAP_FAILED)
+        return errno == EEXIST ? address_taken(path, base, segment->reserved)
+                               : failed(path, "mmap");
+    if (got != want) { /* a kernel that takes the address for a hint */
+        munmap(got, segment->reserved);
+        return address_taken(path, base, segment->reserved);
+    }
+    madvise(got, segment->reserved, MADV_DONTDUMP);
+    segment->base = got;
+    segment->root_page = (struct sj_root_page *)(segment->base + SJ_ROOT_PAGE_AT);
+    segment->log = (struct sj_log *)(segment->base + SJ_LOG_AT);
+    return SJ_OK;
+}
+
+/* Whether the file has all that it says is committed; asked before anything is mapped. */
+static int check_size(const struct sj_segment *segment, const char *path)
+{
+    struct sj_root_page root_page;
+    struct stat status;
+    ssize_t got = pread(segment->fd, &root_page, sizeof root_page, SJ_ROOT_PAGE_AT);
+    if (got < 0 || fstat(segment->fd, &status) != 0)
+        return failed(path, "read");
+    uint64_t size = (uint64_t)status.st_size;
+    if ((size_t)got < sizeof root_page || size < root_page.committed)
+        return sj_error(SJ_ETRUNCATED,
+                        "%s: has %llu bytes, the segment in it %llu: restore the file from a copy",
+                        path, (unsigned long long)size,
+                        (unsigned long long)((size_t)got < sizeof root_page ? SJ_CHUNK_DIR_AT
+                                                                           : root_page.committed));
+    if (root_page.committed < sj_pages_meta_bytes(segment->reserved) ||
+        root_page.committed > segment->reserved || root_page.committed % SJ_PAGE != 0 ||
+        root_page.chunks > segment->reserved / SJ_CHUNK)
+        return sj_error(SJ_ECORRUPT, "%s: the root page is damaged", path);
+    return SJ_OK;
+}
+
+static int check_clean(const struct sj_segment *segment, const char *path,
+                       const struct sj_super *super, bool accept_unclean)
+{
+    uint8_t boot[16];
+    sj_boot_id(boot);
+    if (!segment->domain->outlives_reboot || (super->state & SJ_STATE_CLEAN) != 0 ||
+        memcmp(boot, super->boot_id, sizeof boot) == 0 || accept_unclean)
+        return SJ_OK;
+    return sj_error(SJ_EUNCLEAN,
+                    "%s: the machine stopped while this store was open, and durability 'process' "
+                    "does not cover that: run 'spacejmp check --accept %s', which checks all of it "
+                    "and opens it again if it is whole, or restore a copy",
+                    path, segment->name);
+}
+
+static void discard(struct sj_segment *segment)
+{
+    if (segment->base != NULL)
+        munmap(segment->base, segment->reserved);
+    if (segment->fd >= 0)
+        close(segment->fd);
+    free(segment->tx.entries.items);
+    free(segment->tx.frees.items);
+    free(segment->tx.marks.items);
+    free(segment);
+}
+
+int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
+                    struct sj_segment **opened)
+{
+    struct sj_super super;
+    struct sj_segment *segment = calloc(1, sizeof *segment);
+    if (segment == NULL)
+        return sj_error(SJ_ENOMEM, "%s", path);
+    segment->rw_possible = segment->writable = writable;
+    int error = open_file(path, &segment->rw_possible, &segment->fd, &super);
+    if (error != SJ_OK) {
+        free(segment);
+        return error;
+    }
+    segment->reserved = super.reserved;
+    memcpy(segment->name, super.name, super.name_bytes);
+    memcpy(segment->uuid, super.uuid, sizeof segment->uuid);
+    error = sj_domain_of(segment->fd, SJ_DURABILITY_PROCESS, &segment->domain);
+    if (error == SJ_OK)
+        error = check_clean(segment, path, &super, accept_unclean);
+    if (error == SJ_OK)
+        error = check_size(segment, path);
+    if (error == SJ_OK && writable && (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
+        error = sj_error(SJ_EVERSION, "%s: has features 0x%llx: this version can open it with "
+                         "flag 'r' only", path, (unsigned long long)super.features_ro_compat);
+    if (error == SJ_OK)
+        error = map(segment, path, super.base);
+    if (error == SJ_OK && !sj_log_is_valid(segment))
+        error = sj_segment_damaged(segment, super.base + SJ_LOG_AT, "a log header");
+    if (error == SJ_OK && first && (sj_log_pending(segment) || segment->log->extents > 1))
+        error = sj_segment_recover(segment);
+    if (error != SJ_OK) {
+        discard(segment);
+        return error;
+    }
+    *opened = segment;
+    return SJ_OK;
+}
+
+int sj_segment_recover(struct sj_segment *segment)
+{
+    if (segment->writable)
+        return sj_log_recover(segment);
+    if (!sj_log_pending(segment))
+        return SJ_OK;
+    if (!segment->rw_possible)
+        return sj_error(SJ_EPERM,
+                        "'%s' has an unfinished transaction of a process that died; undoing it "
+                        "needs write permission: open the store once as a user who may write it",
+                        segment->name);
+    if (mprotect(segment->base, segment->reserved, PROT_READ | PROT_WRITE) != 0)
+        return sj_error(SJ_EIO, "'%s': mprotect: %s", segment->name, strerror(errno));
+    int error = sj_log_recover(segment);
+    mprotect(segment->base, segment->reserved, PROT_READ);
+    return error;
+}
+
+int sj_segment_mark_dirty(struct sj_segment *segment)
+{
+    int error = sj_super_update(segment, 0);
+    segment->dirty = error == SJ_OK;
+    return error;
+}
+
+int sj_segment_sync(struct sj_segment *segment)
+{
+    return segment->domain->sync(segment->fd, segment->base, sj_segment_committed(segment));
+}
+
+int sj_segment_close(struct sj_segment *segment, bool last)
+{
+    struct sj_super super;
+    uint64_t which;
+    int error = SJ_OK;
+    SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
+    if (last && segment->writable) {
+        error = sj_super_read(segment->fd, segment->name, &super, &which);
+        if (error == SJ_OK && (super.state & SJ_STATE_CLEAN) == 0) {
+            error = sj_segment_sync(segment);
+            if (error == SJ_OK)
+                error = sj_super_update(segment, SJ_STATE_CLEAN);
+        }
+    }
+    discard(segment);
+    return error;
+}
+
+int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
+{
+    uint64_t committed = sj_segment_committed(segment);
+    if (SJ_LIKELY(bytes <= committed))
+        return SJ_OK;
+    uint64_t step = committed / 4;
+    step = step < GROWTH_MIN ? GROWTH_MIN : step > GROWTH_MAX ? GROWTH_MAX : step;
+    uint64_t end = bytes > committed + step ? bytes : committed + step;
+    end = (end + GROWTH_UNIT - 1) / GROWTH_UNIT * GROWTH_UNIT;
+    if (end > segment->reserved)
+        end = segment->reserved;
+    if (allocate(segment->fd, committed, end - committed) != 0) {
+        end = (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE; /* perhaps just what is needed fits */
+        if (allocate(segment->fd, committed, end - committed) != 0)
+            return failed(segment->name, "growing the file");
+    }
+    sj_store(&segment->root_page->committed, end);
+    sj_flush(segment->domain, &segment->root_page->committed, sizeof(uint64_t));
+    sj_fence(segment->domain);
+    return SJ_OK;
+}

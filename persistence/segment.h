@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * segment.h: one file, mapped at its fixed base: superblocks, log, heap and roots in one object.
+ *
+ * A process has at most one `sj_segment` for a file (space.c sees to that). Nothing here locks:
+ * whoever changes a segment has its write hold, whoever reads has at least a read hold (hold.h).
+ *
+ *   states        sj_segment_create → (file exists, clean)
+ *                 sj_segment_open → open ⇄ (transactions, tx.h) → sj_segment_close → closed
+ *                 a process dies in a transaction → sj_segment_recover → open
+ */
+#ifndef SJ_PERSISTENCE_SEGMENT_H
+#define SJ_PERSISTENCE_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "persistence/domain.h"
+#include "persistence/error.h"
+#include "persistence/heap_layout.h"
+#include "persistence/log_layout.h"
+#include "persistence/media_layout.h"
+#include "persistence/seam.h"
+#include "persistence/tx.h"
+
+/* Where the last free page was found: only a hint, and only good while nobody else has written. */
+struct sj_page_hints {
+    uint64_t generation; /* of the log, when the hints were true */
+    uint64_t chunk;
+    uint64_t page; /* the head of a run, or free */
+};
+
+struct sj_segment {
+    char *base;                     /* where it is mapped: always the base on media */
+    struct sj_root_page *root_page; /* base + SJ_ROOT_PAGE_AT: has `committed` */
+    struct sj_log *log;             /* base + SJ_LOG_AT */
+    const struct sj_domain *domain;
+    struct sj_tx tx; /* this process's transaction */
+    uint64_t reserved;
+    int fd;
+    bool writable;     /* opened for writing */
+    bool rw_possible;  /* the file can be written, if only to recover it */
+    bool dirty;        /* written to since it was opened */
+    struct sj_page_hints hints;
+    char name[SJ_NAME_MAX + 1];
+    uint8_t uuid[16];
+};
+
+struct sj_segment_spec {
+    const char *name;
+    uint64_t base;     /* 1 GiB aligned, in the arena */
+    uint64_t reserved; /* whole GiB */
+    uint32_t mode;     /* file permissions, e.g. 0600 */
+    enum sj_durability durability;
+};
+
+/* What a segment file says of itself, read without mapping it. */
+struct sj_segment_info {
+    char name[SJ_NAME_MAX + 1];
+    uint8_t uuid[16];
+    uint64_t base;
+    uint64_t reserved;
+    uint64_t file_bytes;
+    uint64_t created_ns;
+    bool clean;
+    bool this_boot; /* last opened for writing since the machine started */
+};
+
+/* Where segments may lie (x86-64 and aarch64 with 47 bits): below what ASLR uses. */
+#define SJ_ARENA_FIRST 0x300000000000ull
+#define SJ_ARENA_END 0x500000000000ull
+
+/* Whether a segment may have this base and reserve: whole GiB inside the arena. */
+SJ_API bool sj_range_is_valid(uint64_t base, uint64_t reserved);
+
+/* Makes a segment in the file `path`, which must not exist; the file is complete and synced when
+ * it appears under its name. SJ_EEXISTS, SJ_EFULL, SJ_EIO, SJ_EPERM. */
+SJ_API int sj_segment_create(const char *path, const struct sj_segment_spec *spec);
+
+/* Reads a segment's superblock. SJ_ENOTFOUND, SJ_EFORMAT, SJ_EVERSION, SJ_ECORRUPT, SJ_EPERM. */
+SJ_API int sj_segment_inspect(const char *path, struct sj_segment_info *info);
+
+/*
+ * Maps the segment at its base. `first`: no other process has it open, so that a log left behind
+ * is rolled back here. `accept_unclean`: go on although the machine stopped while it was open
+ * (the caller then checks it). After a failure nothing is mapped.
+ * SJ_EADDRESS, SJ_ETRUNCATED, SJ_EUNCLEAN and those of sj_segment_inspect.
+ */
+SJ_API int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
+                           struct sj_segment **segment);
+
+/* Unmaps. `last`: no other process has it open; a segment that was written to is synced and marked
+ * clean. The object is gone also when this fails (SJ_EIO). */
+SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
+
+/* Writes everything to the file's storage (fsync). SJ_EIO. */
+SJ_API int sj_segment_sync(struct sj_segment *segment);
+
+/* Makes sure that the first `bytes` of the segment are backed by the file. SJ_EFULL before any
+ * change. Cost: a system call each time the file has to grow. */
+SJ_API int sj_segment_commit(struct sj_segment *segment, uint64_t bytes);
+
+/* Notes on the media that the segment is being written to; before its first change. SJ_EIO. */
+int sj_segment_mark_dirty(struct sj_segment *segment);
+
+static inline void sj_segment_forget_hints(struct sj_segment *segment)
+{
+    segment->hints = (struct sj_page_hints){0};
+}
+
+/* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT. */
+SJ_API int sj_segment_recover(struct sj_segment *segment);
+
+/* Bytes of the segment that the file backs: pointers below are safe to follow. */
+static inline uint64_t sj_segment_committed(const struct sj_segment *segment)
+{
+    return sj_load(&segment->root_page->committed);
+}
+
+/* Whether `bytes` bytes at `at` lie in the committed part; `at` is any number read from media. */
+static inline bool sj_segment_holds(const struct sj_segment *segment, uint64_t at, uint64_t bytes)
+{
+    uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
+    uint64_t committed = sj_segment_committed(segment);
+    return offset < committed && bytes <= committed - offset;
+}
+
+/*
+ * The block of `kind` and at least `bytes` bytes that a pointer read from media leads to, or NULL:
+ * range, alignment and kind are checked, nothing else. NULL means SJ_ECORRUPT.
+ */
+static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
+                                     enum sj_kind kind)
+{
+    if (SJ_UNLIKELY((at & 7) != 0 || !sj_segment_holds(segment, at, bytes)))
+        return NULL;
+    struct sj_block *block = (struct sj_block *)(uintptr_t)at;
+    return SJ_LIKELY(block->kind == kind) ? block : NULL;
+}
+
+/* The same as an error: SJ_ECORRUPT with segment, offset and what was expected there. */
+SJ_API int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char *expected);
+
+#endif

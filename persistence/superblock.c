@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * superblock.c: reading, checking and replacing superblocks.
+ *
+ *   A(n) B(n−1)  ──sj_super_update──→  A(n) B(n+1)      the one that does not count is overwritten
+ *
+ * Crash rule: a torn superblock fails its checksum, and the other one counts.
+ */
+#include "persistence/superblock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "persistence/checksum.h"
+#include "persistence/seam.h"
+
+void sj_boot_id(uint8_t id[16])
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[64] = "";
+    memset(id, 0, 16);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    unsigned digits = 0;
+    for (ssize_t i = 0; i < got && digits < 32; i++) {
+        const char *digit = memchr(hex, text[i], 16);
+        if (digit != NULL) {
+            unsigned value = (unsigned)(digit - hex);
+            id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | value);
+            digits++;
+        }
+    }
+}
+
+uint64_t sj_super_checksum(const struct sj_super *super)
+{
+    return sj_checksum(SJ_MAGIC, (const uint64_t *)super,
+                       offsetof(struct sj_super, checksum) / sizeof(uint64_t));
+}
+
+void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
+                   const uint8_t uuid[16])
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    memset(super, 0, sizeof *super);
+    super->magic = SJ_MAGIC;
+    super->sequence = 1;
+    super->byte_order = SJ_BYTE_ORDER_MARK;
+    super->version = SJ_FORMAT_VERSION;
+    super->page_bytes = SJ_PAGE;
+    memcpy(super->uuid, uuid, sizeof super->uuid);
+    super->base = spec->base;
+    super->reserved = spec->reserved;
+    super->state = SJ_STATE_CLEAN;
+    sj_boot_id(super->boot_id);
+    super->created_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    super->name_bytes = (uint32_t)strlen(spec->name);
+    memcpy(super->name, spec->name, super->name_bytes);
+    super->checksum = sj_super_checksum(super);
+}
+
+static bool is_whole(const struct sj_super *super)
+{
+    return super->magic == SJ_MAGIC && super->checksum == sj_super_checksum(super);
+}
+
+/* What this version cannot work with, although the superblock is whole. */
+static int check_fields(const char *path, const struct sj_super *super)
+{
+    if (super->byte_order != SJ_BYTE_ORDER_MARK)
+        return sj_error(SJ_EVERSION, "%s: written on a machine of the other byte order", path);
+    if (super->version != SJ_FORMAT_VERSION)
+        return sj_error(SJ_EVERSION,
+                        "%s: format version %u, this library reads version %u: use the spacejmp "
+                        "version that wrote it",
+                        path, super->version, SJ_FORMAT_VERSION);
+    if ((super->features_incompat & ~SJ_FEATURES_INCOMPAT) != 0)
+        return sj_error(SJ_EVERSION, "%s: uses features 0x%llx that this version does not know",
+                        path, (unsigned long long)super->features_incompat);
+    if (super->page_bytes != SJ_PAGE)
+        return sj_error(SJ_EVERSION, "%s: pages of %u bytes, expected %llu", path,
+                        super->page_bytes, SJ_PAGE);
+    if (!sj_range_is_valid(super->base, super->reserved))
+        return sj_error(SJ_ECORRUPT, "%s: base 0x%llx and reserve 0x%llx are outside the arena",
+                        path, (unsigned long long)super->base, (unsigned long long)super->reserved);
+    if (super->name_bytes == 0 || super->name_bytes > SJ_NAME_MAX ||
+        strnlen(super->name, sizeof super->name) != super->name_bytes)
+        return sj_error(SJ_ECORRUPT, "%s: the superblock's name is damaged", path);
+    return SJ_OK;
+}
+
+int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *which)
+{
+    struct sj_super other;
+    ssize_t got = pread(fd, super, sizeof *super, SJ_SUPER_A);
+    if (got >= 0 && (size_t)got == sizeof *super)
+        got = pread(fd, &other, sizeof other, SJ_SUPER_B);
+    if (got < 0)
+        return sj_error(SJ_EIO, "%s: read: %s", path, strerror(errno));
+    if ((size_t)got < sizeof other)
+        return sj_error(SJ_EFORMAT, "%s: too short for a segment: it has no two superblocks", path);
+    bool a = is_whole(super), b = is_whole(&other);
+    if (!a && !b) {
+        if (super->magic != SJ_MAGIC && other.magic != SJ_MAGIC)
+            return sj_error(SJ_EFORMAT, "%s: does not begin like a segment", path);
+        return sj_error(SJ_ECORRUPT, "%s: both superblocks are damaged", path);
+    }
+    *which = SJ_SUPER_A;
+    if (!a || (b && other.sequence > super->sequence)) {
+        *super = other;
+        *which = SJ_SUPER_B;
+    }
+    return check_fields(path, super);
+}
+
+int sj_super_update(struct sj_segment *segment, uint64_t state)
+{
+    struct sj_super super;
+    uint64_t which;
+    int error = sj_super_read(segment->fd, segment->name, &super, &which);
+    if (error != SJ_OK)
+        return error;
+    super.sequence++;
+    super.state = state;
+    sj_boot_id(super.boot_id);
+    super.checksum = sj_super_checksum(&super);
+    char *at = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A);
+    sj_copy(at, &super, sizeof super);
+    sj_flush(segment->domain, at, sizeof super);
+    sj_fence(segment->domain);
+    return segment->domain->sync(segment->fd, at, sizeof super);
+}

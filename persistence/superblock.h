@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * superblock.h: what a segment file says of itself (media_layout.h has the format).
+ */
+#ifndef SJ_PERSISTENCE_SUPERBLOCK_H
+#define SJ_PERSISTENCE_SUPERBLOCK_H
+
+#include "persistence/segment.h"
+
+/* Reads the superblock that counts from an open file and checks all of it. `*which`: SJ_SUPER_A or _B.
+ * SJ_EFORMAT, SJ_EVERSION, SJ_ECORRUPT, SJ_ETRUNCATED, SJ_EIO. */
+int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *which);
+
+/* Fills in a new segment's superblock. */
+void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
+                   const uint8_t uuid[16]);
+
+/* The checksum that belongs into `super->checksum`. */
+uint64_t sj_super_checksum(const struct sj_super *super);
+
+/* Writes `state` and this boot's id over the superblock of an open segment that does not count, which
+ * then does. SJ_EIO. */
+int sj_super_update(struct sj_segment *segment, uint64_t state);
+
+/* The running kernel's boot id; all zero when it does not tell. */
+void sj_boot_id(uint8_t id[16]);
+
+#endif
