@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named address spaces that outlive processes, with pointer-rich data at fixed addresses.
+
+>>> import spacejmp as sj
+>>> with sj.open("genes") as store:
+...     genes = store.btree("by_symbol", key="str")
+...     genes["BRCA1"] = {"chrom": "chr17", "start": 43044295}
+
+This module re-exports the public names of the floors below and holds no logic.
+"""
+
+from spacejmp._space import Hold
+from spacejmp.catalog import Catalog
+from spacejmp.library import __version__, get_include, get_library
+from spacejmp.persistence.errors import (
+    AddressConflictError,
+    AlreadyExistsError,
+    CodecMismatchError,
+    CorruptError,
+    DetachedError,
+    FormatError,
+    HoldError,
+    HoldUpgradeError,
+    IdentityError,
+    InvalidArgumentError,
+    InvalidNameError,
+    NotFoundError,
+    OrderError,
+    ReadOnlyError,
+    SpaceBusyError,
+    SpaceFullError,
+    SpaceJmpError,
+    StoreIOError,
+    StorePermissionError,
+    StructureTypeError,
+    TooLargeError,
+    TruncatedError,
+    UncleanShutdownError,
+    VersionError,
+)
+from spacejmp.structures.btree import BTree
+from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.store import CheckReport, RootInfo, Store, StoreStats, open
+
+__all__ = [
+    "AddressConflictError",
+    "AlreadyExistsError",
+    "BTree",
+    "Catalog",
+    "CheckReport",
+    "CodecMismatchError",
+    "CorruptError",
+    "DetachedError",
+    "FormatError",
+    "HashMap",
+    "Hold",
+    "HoldError",
+    "HoldUpgradeError",
+    "IdentityError",
+    "InvalidArgumentError",
+    "InvalidNameError",
+    "NotFoundError",
+    "OrderError",
+    "ReadOnlyError",
+    "RootInfo",
+    "SpaceBusyError",
+    "SpaceFullError",
+    "SpaceJmpError",
+    "Store",
+    "StoreIOError",
+    "StorePermissionError",
+    "StoreStats",
+    "StructureTypeError",
+    "TooLargeError",
+    "TruncatedError",
+    "UncleanShutdownError",
+    "VersionError",
+    "__version__",
+    "get_include",
+    "get_library",
+    "open",
+]

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""_space.pxd: the core's spaces, holds and transactions as Cython sees them."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "persistence/error.h" nogil:
+    enum:
+        SJ_OK
+        SJ_ENOTFOUND
+        SJ_EEXISTS
+        SJ_EBUSY
+        SJ_ECORRUPT
+        SJ_EDETACHED
+        SJ_EINVAL
+        SJ_ETYPE
+        SJ_EREADONLY
+        SJ_ENOHOLD
+    const char *sj_error_text(int code)
+    const char *sj_error_detail()
+
+
+cdef extern from "persistence/segment.h" nogil:
+    enum sj_durability:
+        SJ_DURABILITY_PROCESS
+        SJ_DURABILITY_POWER
+
+    struct sj_domain:
+        const char *name
+        bint outlives_reboot
+
+    struct sj_root_page:
+        uint64_t root_count
+
+    struct sj_segment:
+        char *base
+        sj_root_page *root_page
+        const sj_domain *domain
+        uint64_t reserved
+        char *name
+        uint8_t *uuid
+
+    struct sj_segment_spec:
+        const char *name
+        uint64_t base
+        uint64_t reserved
+        uint32_t mode
+        sj_durability durability
+
+    struct sj_segment_info:
+        char *name
+        uint8_t *uuid
+        uint64_t base
+        uint64_t reserved
+        uint64_t file_bytes
+        uint64_t created_ns
+        bint clean
+        bint this_boot
+
+    int sj_segment_create(const char *path, const sj_segment_spec *spec)
+    int sj_segment_inspect(const char *path, sj_segment_info *info)
+    int sj_segment_sync(sj_segment *segment)
+    uint64_t sj_segment_committed(const sj_segment *segment)
+
+
+cdef extern from "persistence/tx.h" nogil:
+    int sj_tx_begin(sj_segment *segment)
+    int sj_tx_commit(sj_segment *segment)
+    void sj_tx_abort(sj_segment *segment)
+    uint32_t sj_tx_depth(const sj_segment *segment)
+    int sj_tx_op_begin(sj_segment *segment)
+    void sj_tx_ready(sj_segment *segment)
+    int sj_tx_op_commit(sj_segment *segment)
+    int sj_tx_op_abort(sj_segment *segment, int error)
+
+
+cdef extern from "spacejmp/space.h" nogil:
+    struct sj_wait:
+        double timeout_s
+        int (*poll)(void *context) noexcept nogil
+        void *context
+
+    struct sj_lock:
+        pass
+
+    struct sj_space:
+        sj_segment *segment
+        sj_lock *lock
+        bint writable
+
+    struct sj_attach_options:
+        bint writable
+        bint accept_unclean
+        sj_wait wait
+
+    int sj_space_attach(const char *segment_path, const char *lock_path,
+                        const sj_attach_options *options, sj_space **space)
+    int sj_space_detach(sj_space *space)
+    uint64_t sj_space_changes(const sj_space *space)
+    uint32_t sj_space_forks()
+    void sj_lock_changed(sj_lock *lock)
+
+
+cdef extern from "spacejmp/hold.h" nogil:
+    enum sj_hold_mode:
+        SJ_HOLD_NONE
+        SJ_HOLD_READ
+        SJ_HOLD_WRITE
+
+    sj_space *sj_current()
+    sj_hold_mode sj_mode_in "sj_hold_mode"(const sj_space *space)
+    int sj_enter_read(sj_space *space, const sj_wait *wait)
+    int sj_enter_write(sj_space *space, const sj_wait *wait)
+    int sj_leave(sj_space *space)
+
+
+# Raises the exception of an error code of the core, with what the thread's last failure found.
+cdef int raise_error(int code) except -1
+
+
+cdef class Space:
+    cdef sj_space *space  # NULL when detached
+    cdef double timeout  # of waits for the lock, in seconds; < 0: for ever
+    cdef int waiting  # threads that wait for the lock without the GIL
+    cdef object __weakref__
+
+    cdef int enter_slowly(self, bint write, double timeout, int error) except -1
+
+    cdef inline int enter_read(self) except -1:
+        """One operation's read hold; ended by leave()."""
+        if self.space is NULL:
+            return raise_error(SJ_EDETACHED)
+        cdef int error = sj_enter_read(self.space, NULL)
+        if error != SJ_OK:
+            return self.enter_slowly(False, self.timeout, error)
+        return 0
+
+    cdef inline int enter_write(self) except -1:
+        """One operation's write hold; ended by leave()."""
+        if self.space is NULL:
+            return raise_error(SJ_EDETACHED)
+        cdef int error = sj_enter_write(self.space, NULL)
+        if error != SJ_OK:
+            return self.enter_slowly(True, self.timeout, error)
+        return 0
+
+    cdef inline void leave(self) noexcept:
+        sj_leave(self.space)
+
+    cdef inline void changed(self) noexcept:
+        """Says that this thread, which has the write hold, has changed the space."""
+        sj_lock_changed(self.space.lock)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from types import TracebackType
+from typing import Literal, NamedTuple, NoReturn
+
+from typing_extensions import Self
+
+class SegmentInfo(NamedTuple):
+    name: str
+    uuid: bytes
+    base: int
+    reserved: int
+    file_bytes: int
+    created_ns: int
+    clean: bool
+    this_boot: bool
+
+def segment_create(
+    path: str | bytes | os.PathLike[str],
+    name: str,
+    base: int,
+    reserved: int,
+    mode: int = ...,
+    *,
+    power: bool = ...,
+) -> None: ...
+def segment_inspect(path: str | bytes | os.PathLike[str]) -> SegmentInfo: ...
+
+class Space:
+    def __init__(
+        self,
+        segment_path: str | bytes | os.PathLike[str],
+        lock_path: str | bytes | os.PathLike[str],
+        *,
+        writable: bool = ...,
+        accept_unclean: bool = ...,
+        timeout: float | None = ...,
+    ) -> None: ...
+    def detach(self) -> None: ...
+    def sync(self) -> None: ...
+    @property
+    def attached(self) -> bool: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def changes(self) -> int: ...
+    @property
+    def base(self) -> int: ...
+    @property
+    def reserved(self) -> int: ...
+    @property
+    def committed(self) -> int: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def mode(self) -> Literal["r", "w"] | None: ...
+    @property
+    def is_current(self) -> bool: ...
+
+class Hold:
+    def __init__(
+        self, owner: Space, write: bool, transaction: bool, timeout: float | None
+    ) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Literal[False]: ...
+    def abort(self) -> None: ...
+    def __aenter__(self) -> NoReturn: ...
+    def __aexit__(self, *details: object) -> NoReturn: ...

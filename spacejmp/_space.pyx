@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""_space.pyx: attaching spaces, and the holds and transactions of the calling thread.
+
+Binds persistence/segment.h, spacejmp/space.h and spacejmp/hold.h; every wait releases the GIL and
+looks for signals about twenty times a second.
+"""
+
+import sys
+from collections import namedtuple
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+
+from spacejmp.persistence.errors import HoldError, SpaceBusyError, exception_for
+
+SegmentInfo = namedtuple(
+    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot"
+)
+
+
+cdef int raise_error(int code) except -1:
+    cdef bytes text = sj_error_text(code)
+    cdef bytes detail = sj_error_detail()
+    if code == SJ_EDETACHED:
+        detail = b"the store has been closed: open it again with spacejmp.open()"
+    raise exception_for(code, text.decode(), detail.decode("utf-8", "replace"))
+
+
+cdef int poll_signals(void *context) noexcept nogil:
+    """Between two slices of a wait: 1 when a signal handler has raised."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as raised:
+            (<list>context).append(raised)
+            return 1
+    return 0
+
+
+cdef int raise_waited(int error, list raised) except -1:
+    if raised:
+        raise raised[0]
+    return raise_error(error)
+
+
+def segment_create(path, str name, base, reserved, mode=0o600, *, power=False):
+    """Make a segment file; it is complete when it appears under its name."""
+    cdef bytes c_path = _path(path)
+    cdef bytes c_name = name.encode()
+    cdef sj_segment_spec spec = sj_segment_spec(
+        c_name, base, reserved, mode, SJ_DURABILITY_POWER if power else SJ_DURABILITY_PROCESS
+    )
+    cdef const char *at = c_path
+    cdef int error
+    with nogil:
+        error = sj_segment_create(at, &spec)
+    if error != SJ_OK:
+        raise_error(error)
+
+
+def segment_inspect(path):
+    """Read what a segment file says of itself, without mapping it."""
+    cdef bytes c_path = _path(path)
+    cdef sj_segment_info info
+    cdef int error = sj_segment_inspect(c_path, &info)
+    if error != SJ_OK:
+        raise_error(error)
+    return SegmentInfo(
+        (<bytes>info.name).decode("utf-8", "replace"),
+        PyBytes_FromStringAndSize(<char *>info.uuid, 16),
+        info.base,
+        info.reserved,
+        info.file_bytes,
+        info.created_ns,
+        bool(info.clean),
+        bool(info.this_boot),
+    )
+
+
+cdef bytes _path(path):
+    return path if isinstance(path, bytes) else str(path).encode(
+        sys.getfilesystemencoding(), "surrogateescape"
+    )
+
+
+cdef double _seconds(timeout) except? -2.0:
+    if timeout is None:
+        return -1.0
+    cdef double seconds = timeout
+    if not seconds >= 0.0:
+        raise ValueError(f"timeout must be None or seconds ≥ 0, found {timeout!r}")
+    return seconds
+
+
+cdef class Space:
+    """One reference of this process to an attached space."""
+
+    def __cinit__(self, segment_path, lock_path, *, writable=True, accept_unclean=False,
+                  timeout=None):
+        cdef bytes c_segment = _path(segment_path)
+        cdef bytes c_lock = _path(lock_path)
+        cdef list raised = []
+        cdef sj_attach_options options
+        cdef sj_space *space = NULL
+        cdef const char *segment_at = c_segment
+        cdef const char *lock_at = c_lock
+        cdef int error
+        self.timeout = _seconds(timeout)
+        options.writable = writable
+        options.accept_unclean = accept_unclean
+        options.wait = sj_wait(self.timeout, poll_signals, <void *>raised)
+        with nogil:
+            error = sj_space_attach(segment_at, lock_at, &options, &space)
+        if error != SJ_OK:
+            raise_waited(error, raised)
+        self.space = space
+
+    def __dealloc__(self):
+        cdef sj_space *space = self.space
+        if space is not NULL:
+            self.space = NULL
+            with nogil:
+                sj_space_detach(space)
+
+    def detach(self):
+        """Give the reference back; does nothing when that was done before."""
+        cdef sj_space *space = self.space
+        cdef int error
+        if space is NULL:
+            return
+        if self.waiting != 0:
+            raise SpaceBusyError(
+                f"{self.waiting} threads of this process wait for the store: close it when they "
+                "are done"
+            )
+        self.space = NULL
+        with nogil:
+            error = sj_space_detach(space)
+        if error == SJ_EBUSY:
+            self.space = space
+        if error != SJ_OK:
+            raise_error(error)
+
+    cdef int enter_slowly(self, bint write, double timeout, int error) except -1:
+        """Waits for the lock, or says why it is not to be had."""
+        cdef list raised = []
+        cdef sj_wait wait = sj_wait(timeout, poll_signals, <void *>raised)
+        if error != SJ_EBUSY:
+            return raise_error(error)
+        self.waiting += 1
+        with nogil:
+            if write:
+                error = sj_enter_write(self.space, &wait)
+            else:
+                error = sj_enter_read(self.space, &wait)
+        self.waiting -= 1
+        if error != SJ_OK:
+            return raise_waited(error, raised)
+        return 0
+
+    def sync(self):
+        """Write everything to the file's storage."""
+        cdef int error
+        self.enter_read()
+        try:
+            with nogil:
+                error = sj_segment_sync(self.space.segment)
+        finally:
+            self.leave()
+        if error != SJ_OK:
+            raise_error(error)
+
+    @property
+    def attached(self):
+        return self.space is not NULL
+
+    @property
+    def writable(self):
+        return self.space is not NULL and self.space.writable
+
+    @property
+    def changes(self):
+        """A number that is different after every change of the space by anyone."""
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return sj_space_changes(self.space)
+
+    @property
+    def base(self):
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return <uint64_t>self.space.segment.base
+
+    @property
+    def reserved(self):
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return self.space.segment.reserved
+
+    @property
+    def committed(self):
+        """Bytes that the file backs."""
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return sj_segment_committed(self.space.segment)
+
+    @property
+    def domain(self):
+        """The persistence domain's name."""
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return (<bytes>self.space.segment.domain.name).decode()
+
+    @property
+    def mode(self):
+        """How the calling thread is inside: None, 'r' or 'w'."""
+        if self.space is NULL:
+            return None
+        return (None, "r", "w")[<int>sj_mode_in(self.space)]
+
+    @property
+    def is_current(self):
+        """Whether this is the calling thread's current space."""
+        return self.space is not NULL and sj_current() is self.space
+
+
+cdef object _current_task():
+    """The asyncio task that runs in this thread, or None."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:
+        return None
+    return asyncio.current_task()
+
+
+cdef class Hold:
+    """A read or write hold, or a transaction, for one `with` block of one thread."""
+
+    cdef Space owner
+    cdef sj_space *space
+    cdef bint write
+    cdef bint transaction
+    cdef bint doomed
+    cdef uint32_t forks
+    cdef double timeout
+    cdef object task
+
+    def __cinit__(self, Space owner, bint write, bint transaction, timeout):
+        self.owner = owner
+        self.write = write
+        self.transaction = transaction
+        self.timeout = owner.timeout if timeout is None else _seconds(timeout)
+
+    def __enter__(self):
+        cdef Space owner = self.owner
+        cdef int error
+        if self.space is not NULL:
+            raise HoldError("a hold was entered a second time: ask the store for another one")
+        if owner.space is NULL:
+            raise_error(SJ_EDETACHED)
+        if self.write:
+            error = sj_enter_write(owner.space, NULL)
+        else:
+            error = sj_enter_read(owner.space, NULL)
+        if error != SJ_OK:
+            owner.enter_slowly(self.write, self.timeout, error)
+        if self.transaction:
+            error = sj_tx_begin(owner.space.segment)
+            if error != SJ_OK:
+                sj_leave(owner.space)
+                raise_error(error)
+        self.space = owner.space
+        self.forks = sj_space_forks()
+        self.doomed = False
+        self.task = _current_task()
+        return self
+
+    def __exit__(self, exc_type, exc_value, traceback):
+        cdef sj_space *space = self.space
+        cdef int error = SJ_OK
+        if space is NULL:
+            raise HoldError("a hold was left that had not been entered")
+        self.space = NULL
+        if self.forks != sj_space_forks():
+            return False  # the child of a fork holds nothing
+        if sj_current() is not space or self.task is not _current_task():
+            raise HoldError(
+                "a hold belongs to one thread and one task, and holds end in the order opposite to "
+                "that in which they began: do not hold a store across an await or a yield"
+            )
+        if self.transaction:
+            sj_lock_changed(space.lock)
+            if self.doomed or exc_type is not None:
+                sj_tx_abort(space.segment)
+            else:
+                error = sj_tx_commit(space.segment)
+        sj_leave(space)
+        if error != SJ_OK:
+            raise_error(error)
+        return False
+
+    def abort(self):
+        """Let the end of the block undo the transaction instead of committing it."""
+        if not self.transaction or self.space is NULL:
+            raise HoldError("only an open transaction can be aborted")
+        self.doomed = True
+
+    def __aenter__(self):
+        raise TypeError(
+            "a store cannot be held across an await: other tasks of the thread would run inside of "
+            "the hold; use 'with' around code that does not await, or asyncio.to_thread()"
+        )
+
+    def __aexit__(self, *details):
+        raise TypeError("a store cannot be held across an await")

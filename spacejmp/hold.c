@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hold.c: the calling thread's stack of holds, and its slots in the locks (hold.h has the contract).
+ *
+ * Each thread has one `struct thread`, made at its first entry and dropped at its end; the only
+ * thread-local variable is the pointer to it.
+ */
+#include "spacejmp/hold.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
+
+struct hold {
+    struct sj_space *space;
+    enum sj_hold_mode mode;
+    uint32_t depth; /* how often this space was entered in a row */
+    bool owns;      /* this hold took the lock; else one below it did */
+    bool borrowed;  /* the slot is given back when the hold ends */
+    struct sj_lock_slot *slot; /* of an owned read hold */
+};
+
+struct slot_entry {
+    uint64_t serial; /* of the lock; 0: none */
+    struct sj_lock_slot *slot;
+};
+
+struct thread {
+    struct hold *top; /* the current space's hold; NULL: in none */
+    struct hold hold[SJ_HOLDS_MAX];
+    struct slot_entry slots[SLOTS_CACHED];
+};
+
+static __thread struct thread *me;
+static pthread_key_t end_key;
+static pthread_once_t end_once = PTHREAD_ONCE_INIT;
+
+static void thread_ends(void *ended)
+{
+    struct thread *thread = ended;
+    for (uint32_t i = 0; i < SLOTS_CACHED; i++)
+        if (thread->slots[i].serial != 0)
+            sj_space_give_slot(thread->slots[i].serial, thread->slots[i].slot);
+    free(thread);
+    me = NULL;
+}
+
+static void make_key(void)
+{
+    SJ_ASSERT(pthread_key_create(&end_key, thread_ends) == 0);
+}
+
+static int new_thread(void)
+{
+    pthread_once(&end_once, make_key);
+    me = calloc(1, sizeof *me);
+    if (me == NULL || pthread_setspecific(end_key, me) != 0)
+        return sj_error(SJ_ENOMEM, "the state of a thread");
+    return SJ_OK;
+}
+
+void sj_holds_forked(void)
+{
+    if (me == NULL)
+        return;
+    *me = (struct thread){0};
+}
+
+struct sj_space *sj_current(void)
+{
+    return me == NULL || me->top == NULL ? NULL : me->top->space;
+}
+
+/* The innermost hold on the space, or NULL. */
+static struct hold *find_hold(const struct sj_space *space)
+{
+    if (me == NULL || me->top == NULL)
+        return NULL;
+    for (struct hold *hold = me->top; hold >= me->hold; hold--)
+        if (hold->space == space)
+            return hold;
+    return NULL;
+}
+
+enum sj_hold_mode sj_hold_mode(const struct sj_space *space)
+{
+    const struct hold *hold = find_hold(space);
+    return hold == NULL ? SJ_HOLD_NONE : hold->mode;
+}
+
+/* The thread's slot in a lock. `*borrowed`: only for this hold, as a hold on another space is using the
+ * place in the cache where it belongs. */
+static int find_slot(struct sj_lock *lock, struct sj_lock_slot **slot, bool *borrowed)
+{
+    struct slot_entry *entry = &me->slots[lock->serial % SLOTS_CACHED];
+    *slot = entry->slot;
+    *borrowed = false;
+    if (SJ_LIKELY(entry->serial == lock->serial))
+        return SJ_OK;
+    int error = sj_lock_take_slot(lock, slot);
+    if (error != SJ_OK)
+        return error;
+    for (struct hold *hold = me->top; hold != NULL && hold >= me->hold; hold--)
+        *borrowed |= entry->serial != 0 && hold->slot == entry->slot;
+    if (*borrowed)
+        return SJ_OK;
+    if (entry->serial != 0)
+        sj_space_give_slot(entry->serial, entry->slot);
+    *entry = (struct slot_entry){lock->serial, *slot};
+    return SJ_OK;
+}
+
+static inline struct hold *push(struct sj_space *space, enum sj_hold_mode mode, bool owns)
+{
+    struct hold *top = me->top == NULL ? me->hold : me->top + 1;
+    *top = (struct hold){.space = space, .mode = mode, .depth = 1, .owns = owns};
+    me->top = top;
+    return top;
+}
+
+/* Enters a space that the thread is in already, or finds out why it cannot. */
+static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode)
+{
+    if (mode > hold->mode)
+        return sj_error(SJ_EUPGRADE,
+                        "the thread is inside of '%s' for reading: two threads that did this would "
+                        "wait for each other for ever: use write() or transaction() from the "
+                        "beginning", space->segment->name);
+    if (hold == me->top)
+        hold->depth++;
+    else
+        push(space, hold->mode, false);
+    return SJ_OK;
+}
+
+static int prepare(struct sj_space *space, enum sj_hold_mode mode, bool *entered)
+{
+    *entered = false;
+    if (SJ_UNLIKELY(me == NULL)) {
+        int error = new_thread();
+        if (error != SJ_OK)
+            return error;
+    }
+    if (SJ_LIKELY(me->top == NULL))
+        return SJ_OK;
+    if (SJ_UNLIKELY(me->top == &me->hold[SJ_HOLDS_MAX - 1]))
+        return sj_error(SJ_EINVAL, "more than %d spaces entered by one thread", SJ_HOLDS_MAX);
+    struct hold *hold = find_hold(space);
+    if (hold == NULL)
+        return SJ_OK;
+    *entered = true;
+    return enter_again(space, hold, mode);
+}
+
+int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
+{
+    bool entered;
+    int error = prepare(space, SJ_HOLD_READ, &entered);
+    if (SJ_UNLIKELY(error != SJ_OK || entered))
+        return error;
+    struct sj_lock_slot *slot;
+    bool borrowed;
+    error = find_slot(space->lock, &slot, &borrowed);
+    if (SJ_UNLIKELY(error != SJ_OK))
+        return error;
+    error = sj_lock_read(space->lock, slot, wait);
+    if (SJ_UNLIKELY(error != SJ_OK)) {
+        if (borrowed)
+            sj_lock_give_slot(space->lock, slot);
+        return error;
+    }
+    struct hold *hold = push(space, SJ_HOLD_READ, true);
+    hold->slot = slot;
+    hold->borrowed = borrowed;
+    return SJ_OK;
+}
+
+int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
+{
+    bool entered;
+    if (SJ_UNLIKELY(!space->writable))
+        return sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
+    int error = prepare(space, SJ_HOLD_WRITE, &entered);
+    if (SJ_UNLIKELY(error != SJ_OK || entered))
+        return error;
+    error = sj_lock_write(space->lock, wait);
+    if (SJ_LIKELY(error == SJ_OK))
+        push(space, SJ_HOLD_WRITE, true);
+    return error;
+}
+
+int sj_leave(struct sj_space *space)
+{
+    struct hold *top = me == NULL ? NULL : me->top;
+    if (SJ_UNLIKELY(top == NULL || top->space != space))
+        return sj_error(SJ_ENOHOLD, "the thread's current space is not '%s': holds end in the order "
+                        "opposite to that in which they began, in the thread that began them",
+                        space->segment->name);
+    if (--top->depth > 0)
+        return SJ_OK;
+    me->top = top == me->hold ? NULL : top - 1;
+    if (!top->owns)
+        return SJ_OK;
+    if (top->mode == SJ_HOLD_READ) {
+        sj_lock_read_leave(space->lock, top->slot);
+        if (SJ_UNLIKELY(top->borrowed))
+            sj_lock_give_slot(space->lock, top->slot);
+        return SJ_OK;
+    }
+    while (SJ_UNLIKELY(sj_tx_depth(space->segment) > 0))
+        sj_tx_abort(space->segment);
+    sj_lock_write_leave(space->lock);
+    return SJ_OK;
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hold.h: switching: the spaces that the calling thread is inside of, and how.
+ *
+ * A hold makes a space the thread's current one and has its lock until it ends. Holds nest, also across
+ * spaces: leaving restores the one before. A write hold covers reads; asking for a write hold inside a
+ * read hold of the same space is SJ_EUPGRADE, for two such threads would wait for each other for ever.
+ *
+ * A single operation outside any hold takes one for itself: sj_enter_read() … sj_leave_read() cost a
+ * thread-local load and a store and a fence on the thread's own cache line.
+ */
+#ifndef SJ_SPACEJMP_HOLD_H
+#define SJ_SPACEJMP_HOLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "spacejmp/space.h"
+
+#define SJ_HOLDS_MAX 64 /* spaces that one thread is inside of at the same time */
+
+enum sj_hold_mode { SJ_HOLD_NONE = 0, SJ_HOLD_READ = 1, SJ_HOLD_WRITE = 2 };
+
+/* The calling thread's current space, or NULL. */
+SJ_API struct sj_space *sj_current(void);
+
+/* The calling thread's mode in that space. */
+SJ_API enum sj_hold_mode sj_hold_mode(const struct sj_space *space);
+
+/*
+ * Enters for reading or writing. `wait` NULL: do not wait (SJ_EBUSY). SJ_EUPGRADE, SJ_EREADONLY,
+ * SJ_EINTR, SJ_EINVAL (nested too deeply), SJ_ECORRUPT (a dead writer's log is damaged).
+ */
+SJ_API int sj_enter_read(struct sj_space *space, const struct sj_wait *wait);
+SJ_API int sj_enter_write(struct sj_space *space, const struct sj_wait *wait);
+
+/* Leaves what was entered last; `space` must be the current one. SJ_ENOHOLD. Leaving the outermost
+ * write hold with a transaction open aborts it. */
+SJ_API int sj_leave(struct sj_space *space);
+
+/* Called by space.c in the child of a fork: the thread holds nothing. */
+void sj_holds_forked(void);
+
+#endif

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * lock.h: the reader/writer lock of a space, between processes and threads.
+ *
+ * A reader stores to its own slot, fences, and looks at the writer's flag: no shared cache line is
+ * written. A writer takes the robust mutex, raises the flag, fences, and waits until every slot is
+ * empty. A reader that finds the flag up waits on the mutex, so it queues behind the writer and
+ * writers do not starve.
+ *
+ * I1  writer == 0 or the mutex is held (by a living thread, or by a dead one: EOWNERDEAD).
+ * I2  A thread that is inside for reading has slot.reading == 1 and saw writer == 0 after storing it,
+ *     or stored it while holding the mutex.
+ * I3  Whoever gets EOWNERDEAD sets `recover` and leaves the flag up; nobody enters before the log is
+ *     rolled back, `recover` is 0 and the flag is down.
+ * I4  slot.taken == 1 implies that its process had the slot's OFD lock when it took it: when nobody
+ *     has that lock, the process is dead and the slot is free.
+ *
+ * Order of locks: the table of spaces (space.c), own_lock, then the mutexes of spaces in ascending base
+ * order. Waits end at the deadline (SJ_EBUSY) or when `poll` says so (SJ_EINTR).
+ */
+#ifndef SJ_SPACEJMP_LOCK_H
+#define SJ_SPACEJMP_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "persistence/error.h"
+#include "spacejmp/lock_layout.h"
+
+/* Rolls back what a dead writer began: called with the mutex held. */
+typedef int sj_lock_recover(void *context);
+
+struct sj_lock {
+    struct sj_lock_page *page;
+    sj_lock_recover *recover;
+    void *context;
+    uint64_t serial; /* no other lock of this process ever has it */
+    int fd;
+    bool writing;             /* a thread of this process is inside for writing */
+    pthread_mutex_t own_lock; /* guards `own` */
+    uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
+};
+
+/* How a wait goes on: called about every 50 ms while waiting; nonzero ends the wait with SJ_EINTR. */
+typedef int sj_lock_poll(void *context);
+
+struct sj_wait {
+    double timeout_s;   /* < 0: for ever */
+    sj_lock_poll *poll; /* or NULL */
+    void *context;
+};
+
+/* Opens the lock file, or makes it with `mode`. On return the caller is present; `*first` says that it
+ * alone is, and then nobody else can come in until sj_lock_join. SJ_EIO, SJ_EPERM, SJ_EBUSY, SJ_EFULL. */
+SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
+                        struct sj_lock **lock, bool *first);
+
+/* What to do when a writer has died; before anybody enters. */
+SJ_API void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, void *context);
+
+/* Ends the exclusive presence of the first one: others may come in. */
+SJ_API void sj_lock_join(struct sj_lock *lock);
+
+/* Whether no other process is present; if so, nobody can come in until sj_lock_close. */
+SJ_API bool sj_lock_last(struct sj_lock *lock);
+
+/* Whether a thread of this process is inside. */
+SJ_API bool sj_lock_inside(struct sj_lock *lock);
+
+SJ_API void sj_lock_close(struct sj_lock *lock);
+
+/* In the child of a fork: the lock file is opened anew, no slot is owned. */
+SJ_API void sj_lock_forked(struct sj_lock *lock);
+
+/* A slot for the calling thread, and back. SJ_EBUSY when all are taken. */
+SJ_API int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot);
+SJ_API void sj_lock_give_slot(struct sj_lock *lock, struct sj_lock_slot *slot);
+/* Frees another process's slot when that process is dead; whether it was. */
+bool sj_lock_reap_slot(struct sj_lock *lock, uint32_t number);
+
+/*
+ * Ways in and out, for the thread that has `slot`. `wait` NULL: never waits, SJ_EBUSY at once.
+ * SJ_EBUSY, SJ_EINTR, and what `recover` returns.
+ */
+SJ_API int sj_lock_read_slow(struct sj_lock *lock, struct sj_lock_slot *slot,
+                             const struct sj_wait *wait);
+SJ_API int sj_lock_write(struct sj_lock *lock, const struct sj_wait *wait);
+SJ_API void sj_lock_write_leave(struct sj_lock *lock);
+SJ_API void sj_lock_wake_writer(struct sj_lock *lock);
+
+static inline int sj_lock_read(struct sj_lock *lock, struct sj_lock_slot *slot,
+                               const struct sj_wait *wait)
+{
+    __atomic_store_n(&slot->reading, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (SJ_LIKELY(__atomic_load_n(&lock->page->writer, __ATOMIC_ACQUIRE) == 0))
+        return SJ_OK;
+    return sj_lock_read_slow(lock, slot, wait);
+}
+
+/* No fence after the store: a writer that misses the wake-up looks again within a millisecond. */
+static inline void sj_lock_read_leave(struct sj_lock *lock, struct sj_lock_slot *slot)
+{
+    __atomic_store_n(&slot->reading, 0, __ATOMIC_RELEASE);
+    if (SJ_UNLIKELY(__atomic_load_n(&lock->page->writer, __ATOMIC_RELAXED) != 0))
+        sj_lock_wake_writer(lock);
+}
+
+static inline uint64_t sj_lock_changes(const struct sj_lock *lock)
+{
+    return __atomic_load_n(&lock->page->changes, __ATOMIC_ACQUIRE);
+}
+
+/* Says that the space has changed; the caller has the write hold. */
+static inline void sj_lock_changed(struct sj_lock *lock)
+{
+    __atomic_store_n(&lock->page->changes, lock->page->changes + 1, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * lock_file.c: the lock file: making it, who is present, who has a slot (lock_layout.h has the format).
+ *
+ * The first process to come in lays the file out anew, whatever was in it: nobody else can have it
+ * open then, so no state of an earlier boot, crash or version survives.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "persistence/superblock.h"
+#include "spacejmp/lock.h"
+
+#define OPEN_POLL_NS 1000000l
+
+static int ofd_lock(int fd, short type, long byte)
+{
+    struct flock range = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    int result;
+    do
+        result = fcntl(fd, F_OFD_SETLK, &range);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
+static int file_error(const char *path, const char *call)
+{
+    int code = errno == EACCES || errno == EPERM || errno == EROFS ? SJ_EPERM
+               : errno == ENOSPC || errno == EDQUOT                ? SJ_EFULL
+               : errno == ENOENT                                   ? SJ_ENOTFOUND
+                                                                   : SJ_EIO;
+    return sj_error(code, "lock file %s: %s: %s", path, call, strerror(errno));
+}
+
+/* Becomes present: exclusively when nobody is, else with the others. */
+static int become_present(int fd, const char *path, const struct sj_wait *wait, bool *first)
+{
+    for (int64_t waited = 0;; waited += OPEN_POLL_NS) {
+        *first = ofd_lock(fd, F_WRLCK, SJ_LOCK_PRESENCE) == 0;
+        if (*first || ofd_lock(fd, F_RDLCK, SJ_LOCK_PRESENCE) == 0)
+            return SJ_OK;
+        if (errno != EAGAIN && errno != EACCES)
+            return file_error(path, "fcntl");
+        if (wait->timeout_s >= 0 && (double)waited > wait->timeout_s * 1e9)
+            return sj_error(SJ_EBUSY, "lock file %s: another process is opening or closing the "
+                            "store", path);
+        if (waited % (50 * OPEN_POLL_NS) == 0 && wait->poll != NULL && wait->poll(wait->context))
+            return sj_error(SJ_EINTR, "a signal ended the wait for the lock file");
+        nanosleep(&(struct timespec){0, OPEN_POLL_NS}, NULL);
+    }
+}
+
+static void lay_out(struct sj_lock_page *page)
+{
+    pthread_mutexattr_t attributes;
+    memset(page, 0, sizeof *page);
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&page->mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    sj_boot_id(page->boot_id);
+    page->version = SJ_LOCK_VERSION;
+    page->mutex_bytes = sizeof page->mutex;
+    page->magic = SJ_LOCK_MAGIC;
+}
+
+static int map_page(struct sj_lock *lock, const char *path, bool first)
+{
+    struct stat status;
+    if (first && (ftruncate(lock->fd, 0) != 0 ||
+                  fallocate(lock->fd, 0, 0, sizeof(struct sj_lock_page)) != 0))
+        return file_error(path, "fallocate");
+    if (fstat(lock->fd, &status) != 0 || (size_t)status.st_size < sizeof(struct sj_lock_page))
+        return sj_error(SJ_EIO, "lock file %s: is too short; was it written to by a program?", path);
+    lock->page = mmap(NULL, sizeof *lock->page, PROT_READ | PROT_WRITE, MAP_SHARED, lock->fd, 0);
+    if (lock->page == MAP_FAILED) {
+        lock->page = NULL;
+        return file_error(path, "mmap");
+    }
+    if (first)
+        lay_out(lock->page);
+    if (lock->page->magic == SJ_LOCK_MAGIC && lock->page->version == SJ_LOCK_VERSION &&
+        lock->page->mutex_bytes == sizeof lock->page->mutex)
+        return SJ_OK;
+    return sj_error(SJ_EVERSION, "lock file %s: in use by another version of spacejmp or of the C "
+                    "library: close the store there first", path);
+}
+
+int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
+                 struct sj_lock **opened, bool *first)
+{
+    static uint64_t serials;
+    struct sj_lock *lock = calloc(1, sizeof *lock);
+    if (lock == NULL)
+        return sj_error(SJ_ENOMEM, "lock file %s", path);
+    lock->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+    pthread_mutex_init(&lock->own_lock, NULL);
+    lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (lock->fd < 0) {
+        int error = file_error(path, "open");
+        free(lock);
+        return error;
+    }
+    int error = become_present(lock->fd, path, wait, first);
+    if (error == SJ_OK)
+        error = map_page(lock, path, *first);
+    if (error != SJ_OK) {
+        sj_lock_close(lock);
+        return error;
+    }
+    *opened = lock;
+    return SJ_OK;
+}
+
+void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, void *context)
+{
+    lock->recover = recover;
+    lock->context = context;
+}
+
+void sj_lock_join(struct sj_lock *lock)
+{
+    ofd_lock(lock->fd, F_RDLCK, SJ_LOCK_PRESENCE);
+}
+
+bool sj_lock_last(struct sj_lock *lock)
+{
+    return ofd_lock(lock->fd, F_WRLCK, SJ_LOCK_PRESENCE) == 0;
+}
+
+bool sj_lock_inside(struct sj_lock *lock)
+{
+    bool inside = lock->writing;
+    pthread_mutex_lock(&lock->own_lock);
+    for (uint32_t i = 0; i < SJ_LOCK_SLOTS; i++)
+        if ((lock->own[i / 64] >> i % 64 & 1) != 0)
+            inside |= __atomic_load_n(&lock->page->slot[i].reading, __ATOMIC_ACQUIRE) != 0;
+    pthread_mutex_unlock(&lock->own_lock);
+    return inside;
+}
+
+void sj_lock_close(struct sj_lock *lock)
+{
+    for (uint32_t i = 0; lock->page != NULL && i < SJ_LOCK_SLOTS; i++)
+        if ((lock->own[i / 64] >> i % 64 & 1) != 0)
+            sj_lock_give_slot(lock, &lock->page->slot[i]);
+    if (lock->page != NULL)
+        munmap(lock->page, sizeof *lock->page);
+    close(lock->fd);
+    pthread_mutex_destroy(&lock->own_lock);
+    free(lock);
+}
+
+void sj_lock_forked(struct sj_lock *lock)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", lock->fd);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    close(lock->fd); /* its open file description, with the parent's locks, is the parent's alone */
+    lock->fd = fd;
+    lock->writing = false;
+    memset(lock->own, 0, sizeof lock->own);
+    pthread_mutex_init(&lock->own_lock, NULL);
+    if (fd >= 0)
+        ofd_lock(fd, F_RDLCK, SJ_LOCK_PRESENCE);
+}
+
+/* Takes slot `number` if no living thread has it; with own_lock held. */
+static bool take_slot(struct sj_lock *lock, uint32_t number)
+{
+    struct sj_lock_slot *slot = &lock->page->slot[number];
+    if ((lock->own[number / 64] >> number % 64 & 1) != 0 ||
+        ofd_lock(lock->fd, F_WRLCK, SJ_LOCK_SLOT0 + number) != 0)
+        return false;
+    __atomic_store_n(&slot->reading, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->taken, 1, __ATOMIC_RELEASE);
+    __atomic_or_fetch(&lock->own[number / 64], 1ull << number % 64, __ATOMIC_RELAXED);
+    uint32_t used = __atomic_load_n(&lock->page->slots_used, __ATOMIC_RELAXED);
+    while (used <= number && !__atomic_compare_exchange_n(&lock->page->slots_used, &used, number + 1,
+                                                          false, __ATOMIC_SEQ_CST,
+                                                          __ATOMIC_RELAXED))
+        ;
+    return true;
+}
+
+int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot)
+{
+    pthread_mutex_lock(&lock->own_lock);
+    *slot = NULL;
+    /* Free slots first; then those that a dead process left behind. */
+    for (uint32_t pass = 0; pass < 2 && *slot == NULL; pass++)
+        for (uint32_t i = 0; i < SJ_LOCK_SLOTS && *slot == NULL; i++)
+            if ((pass == 1 || __atomic_load_n(&lock->page->slot[i].taken, __ATOMIC_ACQUIRE) == 0) &&
+                take_slot(lock, i))
+                *slot = &lock->page->slot[i];
+    pthread_mutex_unlock(&lock->own_lock);
+    if (*slot != NULL)
+        return SJ_OK;
+    return sj_error(SJ_EBUSY, "%u threads use the store at the same time, and no more can",
+                    SJ_LOCK_SLOTS);
+}
+
+void sj_lock_give_slot(struct sj_lock *lock, struct sj_lock_slot *slot)
+{
+    uint32_t number = (uint32_t)(slot - lock->page->slot);
+    pthread_mutex_lock(&lock->own_lock);
+    __atomic_store_n(&slot->reading, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->taken, 0, __ATOMIC_RELEASE);
+    __atomic_and_fetch(&lock->own[number / 64], ~(1ull << number % 64), __ATOMIC_RELAXED);
+    ofd_lock(lock->fd, F_UNLCK, SJ_LOCK_SLOT0 + number);
+    pthread_mutex_unlock(&lock->own_lock);
+}
+
+bool sj_lock_reap_slot(struct sj_lock *lock, uint32_t number)
+{
+    pthread_mutex_lock(&lock->own_lock);
+    bool dead = take_slot(lock, number);
+    pthread_mutex_unlock(&lock->own_lock);
+    if (dead)
+        sj_lock_give_slot(lock, &lock->page->slot[number]);
+    return dead;
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+/* space.c: the table of attached spaces (space.h has the contract). */
+#include "spacejmp/space.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "spacejmp/hold.h"
+
+static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
+static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces` */
+static struct sj_space *spaces;
+static uint32_t forks;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&table);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&table);
+}
+
+/* The child keeps the mappings and holds nothing: what a thread of the parent had begun is its own. */
+static void after_fork_in_child(void)
+{
+    pthread_mutex_init(&table, NULL);
+    pthread_mutex_init(&attaching, NULL);
+    sj_holds_forked();
+    forks++;
+    for (struct sj_space *space = spaces; space != NULL; space = space->next) {
+        sj_lock_forked(space->lock);
+        sj_tx_forget(space->segment);
+    }
+}
+
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void register_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static struct sj_space *find(const struct stat *status)
+{
+    pthread_mutex_lock(&table);
+    struct sj_space *space = spaces;
+    while (space != NULL && (space->device != status->st_dev || space->inode != status->st_ino))
+        space = space->next;
+    pthread_mutex_unlock(&table);
+    return space;
+}
+
+static int recover(void *context)
+{
+    struct sj_space *space = context;
+    return sj_segment_recover(space->segment);
+}
+
+/* Attaches a space that this process does not have; with `attaching`. */
+static int attach_new(const char *segment_path, const char *lock_path,
+                      const struct sj_attach_options *options, const struct stat *status,
+                      struct sj_space *space)
+{
+    bool first;
+    uint32_t readers = status->st_mode & 0444; /* whoever may read must be able to take the lock */
+    int error = sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &space->lock, &first);
+    if (error != SJ_OK)
+        return error;
+    error = sj_segment_open(segment_path, options->writable, first, options->accept_unclean,
+                            &space->segment);
+    if (error != SJ_OK) {
+        sj_lock_close(space->lock);
+        return error;
+    }
+    sj_lock_on_recover(space->lock, recover, space);
+    if (first)
+        sj_lock_join(space->lock);
+    space->device = status->st_dev;
+    space->inode = status->st_ino;
+    space->writable = options->writable;
+    space->references = 1;
+    pthread_mutex_lock(&table);
+    space->next = spaces;
+    spaces = space;
+    pthread_mutex_unlock(&table);
+    return SJ_OK;
+}
+
+int sj_space_attach(const char *segment_path, const char *lock_path,
+                    const struct sj_attach_options *options, struct sj_space **attached)
+{
+    struct stat status;
+    int error = SJ_OK;
+    pthread_once(&fork_once, register_fork);
+    if (stat(segment_path, &status) != 0)
+        return sj_error(errno == ENOENT ? SJ_ENOTFOUND : errno == EACCES ? SJ_EPERM : SJ_EIO,
+                        "%s: %s", segment_path, strerror(errno));
+    pthread_mutex_lock(&attaching);
+    struct sj_space *space = find(&status);
+    if (space != NULL && options->writable && !space->writable) {
+        error = sj_error(SJ_EREADONLY, "'%s' is open in this process for reading only: close that "
+                         "first", space->segment->name);
+    } else if (space != NULL) {
+        space->references++;
+    } else if ((space = calloc(1, sizeof *space)) == NULL) {
+        error = sj_error(SJ_ENOMEM, "%s", segment_path);
+    } else {
+        error = attach_new(segment_path, lock_path, options, &status, space);
+        if (error != SJ_OK)
+            free(space);
+    }
+    if (error == SJ_OK)
+        *attached = space;
+    pthread_mutex_unlock(&attaching);
+    return error;
+}
+
+int sj_space_detach(struct sj_space *space)
+{
+    int error = SJ_OK;
+    pthread_mutex_lock(&attaching);
+    if (space->references > 1) {
+        space->references--;
+    } else if (sj_lock_inside(space->lock)) {
+        error = sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
+                         space->segment->name);
+    } else {
+        pthread_mutex_lock(&table);
+        struct sj_space **link = &spaces;
+        while (*link != space)
+            link = &(*link)->next;
+        *link = space->next;
+        pthread_mutex_unlock(&table);
+        error = sj_segment_close(space->segment, sj_lock_last(space->lock));
+        sj_lock_close(space->lock);
+        free(space);
+    }
+    pthread_mutex_unlock(&attaching);
+    return error;
+}
+
+uint32_t sj_space_forks(void)
+{
+    return forks;
+}
+
+void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot)
+{
+    pthread_mutex_lock(&table);
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        if (space->lock->serial == serial)
+            sj_lock_give_slot(space->lock, slot);
+    pthread_mutex_unlock(&table);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * space.h: an attached address space: segments mapped at their bases, one lock, reference counted.
+ *
+ * A process has at most one sj_space for a segment file: attaching again gives the same one. Two
+ * process-wide mutexes: one for attaching and detaching, which may wait, and inside of it one for the table
+ * of spaces, which never does. All functions may be called from any thread; a caller that holds an
+ * interpreter's lock lets go of it first.
+ *
+ *   states   attach → attached (references ≥ 1) → detach … → references 0 → unmapped
+ *            fork   → in the child: attached, no holds; joins the lock anew
+ */
+#ifndef SJ_SPACEJMP_SPACE_H
+#define SJ_SPACEJMP_SPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "persistence/segment.h"
+#include "spacejmp/lock.h"
+
+struct sj_space {
+    struct sj_segment *segment;
+    struct sj_lock *lock;
+    uint64_t device; /* identity of the segment file */
+    uint64_t inode;
+    uint32_t references;
+    bool writable;
+    struct sj_space *next; /* in the table of attached spaces */
+};
+
+struct sj_attach_options {
+    bool writable;
+    bool accept_unclean; /* go on after an unclean reboot */
+    struct sj_wait wait; /* for others that are opening or closing it */
+};
+
+/* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors of
+ * sj_segment_open and sj_lock_open; SJ_EREADONLY when it is attached for reading here already and is
+ * asked for writing. */
+SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
+                           const struct sj_attach_options *options, struct sj_space **space);
+
+/* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside of
+ * it and this is the last reference (nothing is detached then); SJ_EIO when the closing sync failed. */
+SJ_API int sj_space_detach(struct sj_space *space);
+
+/* Gives a slot back to the lock with that serial number, if it is still open. (For hold.c.) */
+void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot);
+
+/* How many forks lie between this process and the one that loaded the library. */
+SJ_API uint32_t sj_space_forks(void);
+
+/* A word that changes with every change of the space by anyone, also inside transactions. */
+static inline uint64_t sj_space_changes(const struct sj_space *space)
+{
+    return sj_lock_changes(space->lock);
+}
+
+#endif

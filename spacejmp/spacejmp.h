@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * spacejmp.h: the C interface, whole. `spacejmp.get_include()` says where it is, and
+ * `spacejmp.get_library()` what to link with.
+ */
+#ifndef SPACEJMP_H
+#define SPACEJMP_H
+
+#include "persistence/error.h"
+#include "persistence/heap.h"
+#include "persistence/roots.h"
+#include "persistence/segment.h"
+#include "persistence/tx.h"
+#include "spacejmp/hold.h"
+#include "spacejmp/space.h"
+#include "structures/btree.h"
+#include "structures/check.h"
+#include "structures/entry.h"
+#include "structures/hashmap.h"
+
+#endif
