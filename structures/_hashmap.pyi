@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+from typing import Any, Final
+
+from spacejmp.structures._mapping import MappingCore
+
+KEYS: Final[int]
+VALUES: Final[int]
+ITEMS: Final[int]
+
+class HashMapCore(MappingCore):
+    def _iterate(self, give: int) -> Iterator[Any]: ...

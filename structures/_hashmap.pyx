@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""_hashmap.pyx: the hash map kernel for Python: its operations and its iteration."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from spacejmp._space cimport SJ_OK, raise_error, sj_segment, sj_space_changes
+from spacejmp.structures._codec cimport key_decode, sj_item, sj_key, sj_value
+from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable
+from spacejmp.structures._mapping cimport (
+    GIVE_ITEMS,
+    GIVE_KEYS,
+    GIVE_VALUES,
+    BatchIterator,
+    MappingCore,
+    sj_put_mode,
+)
+
+
+cdef extern from "structures/hashmap.h" nogil:
+    enum:
+        SJ_KIND_HASHMAP
+
+    struct sj_hashmap:
+        pass
+
+    int sj_hashmap_open(sj_segment *segment, uint64_t head, sj_hashmap *map)
+    uint64_t sj_hashmap_count(const sj_hashmap *map)
+    int sj_hashmap_get(const sj_hashmap *map, const sj_key *key, sj_value *value)
+    int sj_hashmap_put(sj_hashmap *map, const sj_key *key, const sj_value *value, sj_put_mode mode,
+                       bint *existed)
+    int sj_hashmap_delete(sj_hashmap *map, const sj_key *key)
+    int sj_hashmap_clear(sj_hashmap *map)
+    int sj_hashmap_read(const sj_hashmap *map, uint64_t *position, uint32_t wanted, sj_item *items,
+                        uint32_t *got)
+
+KEYS = GIVE_KEYS
+VALUES = GIVE_VALUES
+ITEMS = GIVE_ITEMS
+
+cdef enum:
+    BATCH = 64  # items that an iteration reads under one hold; ≥ SJ_HASHMAP_READ_MIN
+
+
+cdef class HashMapCore(MappingCore):
+    """The operations of `HashMap` that need the kernel."""
+
+    cdef sj_hashmap map
+
+    cdef int c_open(self, uint64_t pointer) noexcept:
+        return sj_hashmap_open(self.space.space.segment, pointer, &self.map)
+
+    cdef int c_type(self) noexcept:
+        return SJ_KIND_HASHMAP
+
+    cdef uint64_t c_count(self) noexcept:
+        return sj_hashmap_count(&self.map)
+
+    cdef int c_get(self, const sj_key *key, sj_value *value) noexcept:
+        return sj_hashmap_get(&self.map, key, value)
+
+    cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
+                   bint *existed) noexcept:
+        return sj_hashmap_put(&self.map, key, value, mode, existed)
+
+    cdef int c_delete(self, const sj_key *key) noexcept:
+        return sj_hashmap_delete(&self.map, key)
+
+    cdef int c_clear(self) noexcept:
+        return sj_hashmap_clear(&self.map)
+
+    def _iterate(self, int give):
+        """All items, in the order of their hashes."""
+        cdef Scan items = Scan.__new__(Scan)
+        items.mapping = self
+        items.give = give
+        items.batch = [None] * BATCH
+        items.keys = [None] * BATCH
+        return items
+
+
+cdef class Scan(BatchIterator):
+    """All items of a hash map. After a change the batch is read again, without what was given."""
+
+    cdef uint64_t begin  # position where the batch begins
+    cdef uint64_t end  # position after it
+    cdef list keys  # of the batch
+    cdef set given  # keys of items that this batch, or a former reading of it, has given
+
+    cdef int fill(self, bint stale) except -1:
+        cdef HashMapCore mapping = <HashMapCore>self.mapping
+        cdef sj_item[BATCH] items
+        cdef uint32_t got
+        cdef bint collecting
+        cdef int error
+        if stale and self.at < self.count:
+            self.given = (self.given or set()).union(self.keys[: self.at])
+        else:
+            self.begin = self.end
+            self.given = None
+        self.at = self.count = 0
+        mapping.enter_read()
+        collecting = PyGC_Disable()  # a finaliser that runs now would run inside of the hold
+        try:
+            self.changes = sj_space_changes(mapping.space.space)
+            while True:
+                self.end = self.begin
+                error = sj_hashmap_read(&mapping.map, &self.end, BATCH, items, &got)
+                if error != SJ_OK:
+                    self.ended = True
+                    raise_error(error)
+                self.ended = self.end == <uint64_t>-1
+                self.take(items, got)
+                if self.count != 0 or self.ended:
+                    break
+                self.begin = self.end
+                self.given = None
+        finally:
+            if collecting:
+                PyGC_Enable()
+            mapping.space.leave()
+        return 0
+
+    cdef int take(self, const sj_item *items, uint32_t got) except -1:
+        """Makes the batch of what was read, without the keys that were given."""
+        cdef uint32_t i
+        for i in range(got):
+            key = key_decode(self.mapping.key_codec, &items[i].key)
+            if self.given is not None and key in self.given:
+                continue
+            self.keys[self.count] = key
+            self.batch[self.count] = key if self.give == GIVE_KEYS else self.object_of(&items[i])
+            self.count += 1
+        return 0

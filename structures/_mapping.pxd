@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3
+"""_mapping.pxd: what the bindings of all mappings share."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from spacejmp._space cimport Space, sj_segment
+from spacejmp.structures._codec cimport sj_item, sj_key, sj_value
+
+
+cdef extern from "persistence/roots.h" nogil:
+    struct sj_root:
+        unsigned short type
+        uint8_t key_codec
+        uint8_t value_codec
+        uint64_t pointer
+
+    int sj_root_find(const sj_segment *segment, const char *name, size_t name_bytes, sj_root **root)
+    uint64_t sj_root_removals(const sj_segment *segment)
+
+
+cdef extern from "structures/entry.h" nogil:
+    enum sj_put_mode:
+        SJ_PUT_ALWAYS
+        SJ_PUT_NEW
+
+
+# What an iteration gives.
+cdef enum:
+    GIVE_KEYS = 0
+    GIVE_VALUES = 1
+    GIVE_ITEMS = 2
+
+
+cdef class MappingCore:
+    cdef readonly object store
+    cdef readonly str name
+    cdef Space space
+    cdef bytes root_name
+    cdef uint8_t key_codec
+    cdef uint8_t value_codec
+    cdef uint64_t removals  # sj_root_removals() when the structure was last looked up
+    cdef object __weakref__
+
+    # What a structure implements; all inside a hold.
+    cdef int c_open(self, uint64_t pointer) noexcept
+    cdef int c_type(self) noexcept
+    cdef uint64_t c_count(self) noexcept
+    cdef int c_get(self, const sj_key *key, sj_value *value) noexcept
+    cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
+                   bint *existed) noexcept
+    cdef int c_delete(self, const sj_key *key) noexcept
+    cdef int c_clear(self) noexcept
+
+    cdef int find_root(self) except -1
+
+    cdef inline int enter_read(self) except -1:
+        """A read hold on the structure as it is now; ended by self.space.leave()."""
+        self.space.enter_read()
+        if self.removals != sj_root_removals(self.space.space.segment):
+            self.find_root()
+        return 0
+
+    cdef inline int enter_write(self) except -1:
+        self.space.enter_write()
+        if self.removals != sj_root_removals(self.space.space.segment):
+            self.find_root()
+        return 0
+
+    cdef object get_or(self, object key, object default, bint must)
+
+
+cdef class BatchIterator:
+    """Gives items from a batch, and fills the next one when it is used up or the store has changed."""
+    cdef MappingCore mapping
+    cdef int give
+    cdef list batch
+    cdef Py_ssize_t at  # the next of the batch to give
+    cdef Py_ssize_t count  # of the batch
+    cdef uint64_t changes  # sj_space_changes() when the batch was read
+    cdef bint ended  # nothing comes after the batch
+    cdef uint32_t wanted  # how large the next batch is to be
+
+    # Reads the next batch into `batch`, setting count (≥ 1) and at, or sets `ended`; `stale`: the store has
+    # changed since the last one.
+    cdef int fill(self, bint stale) except -1
+
+    cdef object object_of(self, const sj_item *item)

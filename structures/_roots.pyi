@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+from typing import Final, NamedTuple
+
+from spacejmp._space import Space
+
+BTREE: Final[int]
+HASHMAP: Final[int]
+
+class RootRecord(NamedTuple):
+    type: int
+    key_codec: int
+    value_codec: int
+
+def find(space: Space, name: bytes) -> RootRecord | None: ...
+def listing(space: Space) -> list[tuple[str, RootRecord]]: ...
+def create(
+    space: Space,
+    name: bytes,
+    type: int,
+    key_codec: int,
+    value_codec: int,
+) -> None: ...
+def drop(space: Space, name: bytes) -> None: ...
+def heap_stats(space: Space) -> dict[str, int]: ...
+def check(space: Space) -> dict[str, int]: ...

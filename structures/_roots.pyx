@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""_roots.pyx: structures by name in an attached space: making, finding, dropping, checking.
+
+Binds persistence/roots.h and structures/check.h. Each function takes the hold that it needs.
+"""
+
+from collections import namedtuple
+
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+from spacejmp._space cimport (
+    SJ_ENOTFOUND,
+    SJ_OK,
+    Space,
+    raise_error,
+    sj_segment,
+    sj_tx_op_abort,
+    sj_tx_op_begin,
+    sj_tx_op_commit,
+    sj_tx_ready,
+)
+from spacejmp.structures._codec cimport codec_kind, sj_kinds
+
+
+cdef extern from "persistence/roots.h" nogil:
+    enum:
+        SJ_KIND_BTREE
+        SJ_KIND_HASHMAP
+
+    struct sj_root:
+        uint16_t type
+        uint8_t key_codec
+        uint8_t value_codec
+        uint16_t name_bytes
+        uint64_t pointer
+        char *name
+
+    int sj_root_find(const sj_segment *segment, const char *name, size_t name_bytes, sj_root **root)
+    int sj_root_add(sj_segment *segment, const char *name, size_t name_bytes, uint16_t type,
+                    uint8_t key_codec, uint8_t value_codec, uint64_t pointer)
+    int sj_root_remove(sj_segment *segment, const char *name, size_t name_bytes)
+    int sj_root_next(const sj_segment *segment, const sj_root *previous, sj_root **next)
+
+
+cdef extern from "structures/btree.h" nogil:
+    struct sj_btree:
+        pass
+    int sj_btree_create(sj_segment *segment, sj_kinds kinds, uint64_t *head)
+    int sj_btree_open(sj_segment *segment, uint64_t head, sj_btree *tree)
+    int sj_btree_destroy(sj_btree *tree)
+
+
+cdef extern from "structures/hashmap.h" nogil:
+    struct sj_hashmap:
+        pass
+    int sj_hashmap_create(sj_segment *segment, sj_kinds kinds, uint64_t *head)
+    int sj_hashmap_open(sj_segment *segment, uint64_t head, sj_hashmap *map)
+    int sj_hashmap_destroy(sj_hashmap *map)
+
+
+cdef extern from "persistence/heap.h" nogil:
+    struct sj_heap_stats_t "sj_heap_stats":
+        uint64_t file_bytes
+        uint64_t live_bytes
+        uint64_t live_blocks
+        uint64_t free_bytes
+        uint64_t meta_bytes
+    int c_heap_stats "sj_heap_stats"(const sj_segment *segment, sj_heap_stats_t *stats)
+
+
+cdef extern from "structures/check.h" nogil:
+    struct sj_check_report:
+        uint64_t structures
+        uint64_t items
+        uint64_t blocks
+        uint64_t bytes
+        uint64_t leaked_blocks
+        uint64_t leaked_bytes
+    int sj_check(sj_segment *segment, sj_check_report *report)
+
+
+BTREE = SJ_KIND_BTREE
+HASHMAP = SJ_KIND_HASHMAP
+
+RootRecord = namedtuple("RootRecord", "type key_codec value_codec")
+
+
+def find(Space space, bytes name):
+    """The root's record, or None when there is none of that name."""
+    cdef sj_root *root = NULL
+    cdef int error
+    space.enter_read()
+    try:
+        error = sj_root_find(space.space.segment, name, len(name), &root)
+        if error == SJ_ENOTFOUND:
+            return None
+        if error != SJ_OK:
+            raise_error(error)
+        return RootRecord(root.type, root.key_codec, root.value_codec)
+    finally:
+        space.leave()
+
+
+def listing(Space space):
+    """All roots: a list of (name, RootRecord), sorted by name."""
+    cdef sj_root *root = NULL
+    cdef int error
+    cdef uint64_t left
+    cdef list found = []
+    space.enter_read()
+    try:
+        left = space.space.segment.root_page.root_count
+        while True:
+            error = sj_root_next(space.space.segment, root, &root)
+            if error != SJ_OK:
+                raise_error(error)
+            if root is NULL or left == 0:
+                break
+            left -= 1
+            name = root.name[: root.name_bytes].decode("utf-8", "replace")
+            found.append((name, RootRecord(root.type, root.key_codec, root.value_codec)))
+    finally:
+        space.leave()
+    found.sort()
+    return found
+
+
+cdef int create_in(sj_segment *segment, bytes name, uint16_t type, uint8_t key_codec,
+                   uint8_t value_codec, sj_kinds kinds) noexcept:
+    """The structure and its root appear in one operation."""
+    cdef uint64_t head = 0
+    cdef int error = sj_tx_op_begin(segment)
+    if error != SJ_OK:
+        return error
+    if type == SJ_KIND_BTREE:
+        error = sj_btree_create(segment, kinds, &head)
+    else:
+        error = sj_hashmap_create(segment, kinds, &head)
+    if error == SJ_OK:
+        error = sj_root_add(segment, name, len(name), type, key_codec, value_codec, head)
+    if error != SJ_OK:
+        return sj_tx_op_abort(segment, error)
+    sj_tx_ready(segment)
+    return sj_tx_op_commit(segment)
+
+
+def create(Space space, bytes name, uint16_t type, uint8_t key_codec, uint8_t value_codec):
+    """Make an empty structure and its root. AlreadyExistsError, SpaceFullError, ReadOnlyError."""
+    cdef sj_kinds kinds
+    cdef int error
+    kinds.key = codec_kind(key_codec)
+    kinds.value = codec_kind(value_codec)
+    space.enter_write()
+    try:
+        error = create_in(space.space.segment, name, type, key_codec, value_codec, kinds)
+        space.changed()
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+
+
+cdef int drop_in(sj_segment *segment, bytes name) noexcept:
+    cdef sj_root *root = NULL
+    cdef sj_btree tree
+    cdef sj_hashmap map
+    cdef int error = sj_tx_op_begin(segment)
+    if error != SJ_OK:
+        return error
+    error = sj_root_find(segment, name, len(name), &root)
+    if error == SJ_OK and root.type == SJ_KIND_BTREE:
+        error = sj_btree_open(segment, root.pointer, &tree)
+        if error == SJ_OK:
+            error = sj_btree_destroy(&tree)
+    elif error == SJ_OK:
+        error = sj_hashmap_open(segment, root.pointer, &map)
+        if error == SJ_OK:
+            error = sj_hashmap_destroy(&map)
+    if error == SJ_OK:
+        error = sj_root_remove(segment, name, len(name))
+    if error != SJ_OK:
+        return sj_tx_op_abort(segment, error)
+    sj_tx_ready(segment)
+    return sj_tx_op_commit(segment)
+
+
+def drop(Space space, bytes name):
+    """Remove a structure with all that is in it, as one operation. NotFoundError, ReadOnlyError."""
+    cdef int error
+    space.enter_write()
+    try:
+        error = drop_in(space.space.segment, name)
+        space.changed()
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+
+
+def heap_stats(Space space):
+    """What the file's bytes are used for, as a dict of numbers."""
+    cdef sj_heap_stats_t stats
+    cdef int error
+    space.enter_read()
+    try:
+        with nogil:
+            error = c_heap_stats(space.space.segment, &stats)
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return stats
+
+
+def check(Space space):
+    """Verify everything; a dict of numbers. CorruptError names the first damage."""
+    cdef sj_check_report report
+    cdef int error
+    space.enter_read()
+    try:
+        with nogil:
+            error = sj_check(space.space.segment, &report)
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return report

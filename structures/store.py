@@ -1,0 +1,530 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`open` and `Store`: named stores, and the structures in them."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from spacejmp._space import Hold, Space
+from spacejmp.catalog import Catalog
+from spacejmp.names import check_root_name
+from spacejmp.persistence.errors import (
+    AlreadyExistsError,
+    CodecMismatchError,
+    DetachedError,
+    InvalidArgumentError,
+    NotFoundError,
+    ReadOnlyError,
+    StructureTypeError,
+)
+from spacejmp.structures import _roots
+from spacejmp.structures._codec import codec_id, codec_name
+from spacejmp.structures.btree import BTree
+from spacejmp.structures.hashmap import HashMap
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from spacejmp.structures._mapping import MappingCore
+
+__all__ = ["CheckReport", "RootInfo", "Store", "StoreStats", "open"]
+
+Flag = Literal["r", "w", "c", "n"]
+
+_KINDS: dict[int, type[BTree] | type[HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
+_KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
+
+
+class RootInfo(NamedTuple):
+    """What a store says of one of its structures."""
+
+    name: str
+    kind: str
+    """"btree" or "hashmap"."""
+    key: str
+    """The key codec."""
+    value: str
+    """The value codec."""
+
+
+class StoreStats(NamedTuple):
+    """What the bytes of a store's file are used for."""
+
+    file_bytes: int
+    """Bytes that the file has."""
+    live_bytes: int
+    """Bytes of blocks in use, rounded up to their size class."""
+    live_blocks: int
+    free_bytes: int
+    """Bytes that can be used without growing the file."""
+    meta_bytes: int
+    """Superblocks, log, descriptors, slab headers."""
+
+
+class CheckReport(NamedTuple):
+    """What `Store.check` went through."""
+
+    structures: int
+    items: int
+    blocks: int
+    """Blocks that structures and roots have."""
+    bytes: int
+    leaked_blocks: int
+    """Blocks in use that nothing leads to; they cost space and harm nothing."""
+    leaked_bytes: int
+
+
+def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
+    name: str,
+    flag: Flag = "c",
+    *,
+    home: str | os.PathLike[str] | None = None,
+    base: int | None = None,
+    reserve: int | None = None,
+    mode: int = 0o600,
+    durability: Literal["process"] = "process",
+    timeout: float | None = None,
+    accept_unclean: bool = False,
+) -> Store:
+    """Open a store by its name, as `dbm.open` opens a database.
+
+    Parameters
+    ----------
+    name : str
+        1 to 128 letters, digits, ``.``, ``_`` and ``-``.
+    flag : {"c", "r", "w", "n"}
+        "c": for reading and writing, made if missing. "r": for reading, must exist. "w": for reading
+        and writing, must exist. "n": a new, empty one; an old one of that name is removed.
+    home : path, optional
+        The directory that holds the stores; else ``$SPACEJMP_HOME``, else the XDG data directory.
+        On tmpfs (``/dev/shm``) a store lives in memory until the machine stops.
+    base : int, optional
+        The address of a new store, in whole GiB; chosen when left out.
+    reserve : int, optional
+        Bytes of addresses for a new store, in whole GiB; 64 GiB when left out. The file takes up
+        only what is used.
+    mode : int
+        File permissions of a new store.
+    durability : {"process"}
+        What acknowledged changes survive: the death of any process at any instruction.
+    timeout : float, optional
+        Seconds that operations wait for other processes and threads; None: for ever.
+    accept_unclean : bool
+        Open a store that was open when the machine stopped; call `Store.check` next.
+
+    Returns
+    -------
+    Store
+        A context manager; it closes at the end of the block.
+
+    Raises
+    ------
+    NotFoundError
+        Flags "r" and "w": there is no such store.
+    AddressConflictError
+        The store's addresses are taken in this process; the message names what is there.
+    UncleanShutdownError
+        The machine stopped while the store was open.
+    FormatError, VersionError, CorruptError, TruncatedError
+        The file is not a store, is of an incompatible version, is damaged, is too short.
+    StorePermissionError, SpaceFullError, SpaceBusyError, InvalidNameError, InvalidArgumentError
+
+    Complexity
+    ----------
+    O(1): nothing is loaded.
+
+    Examples
+    --------
+    >>> with sj.open("demo") as store:
+    ...     store.btree("t", key="int")[1] = "one"
+    >>> with sj.open("demo", "r") as store:
+    ...     store["t"][1]
+    'one'
+    """
+    if flag not in ("r", "w", "c", "n"):
+        raise InvalidArgumentError(f"flag: expected 'r', 'w', 'c' or 'n', found {flag!r}")
+    catalog = Catalog(home)
+    options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability}
+    if reserve is not None:
+        options["reserved"] = reserve
+    if flag == "n":
+        try:
+            catalog.remove(name)
+        except NotFoundError:
+            pass
+        record = catalog.create(name, **options)
+    else:
+        try:
+            record = catalog.lookup(name)
+        except NotFoundError:
+            if flag != "c":
+                raise
+            try:
+                record = catalog.create(name, **options)
+            except AlreadyExistsError:  # another process was faster
+                record = catalog.lookup(name)
+    path = catalog.segment_path(record.segment)
+    space = Space(
+        path,
+        catalog.lock_path(record.segment),
+        writable=flag != "r",
+        accept_unclean=accept_unclean,
+        timeout=timeout,
+    )
+    return Store(name, catalog.home, path, flag, space)
+
+
+class Roots(Mapping[str, RootInfo]):
+    """The structures of a store by name: a live, read-only mapping to `RootInfo`."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, name: str) -> RootInfo:
+        record = _roots.find(self._store._space, check_root_name(name))
+        if record is None:
+            raise self._store._no_root(name)
+        return _info(name, record)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in _roots.listing(self._store._space)])
+
+    def __len__(self) -> int:
+        return len(_roots.listing(self._store._space))
+
+    def __repr__(self) -> str:
+        return f"Roots({[_info(*root) for root in _roots.listing(self._store._space)]!r})"
+
+
+class Store:
+    """A named store that is open in this process; made by `open`.
+
+    A store is one virtual address space: its data lies at the same addresses in every process, and
+    nothing is loaded, copied or converted when it is opened. Any number of processes and threads may
+    have it open at the same time.
+
+    An operation of a structure takes the store's lock for itself. `read`, `write` and `transaction` hold
+    it for a block; they nest, also across stores, and belong to one thread.
+
+    A store can be pickled: what is sent is its name and home, and it arrives open.
+
+    Examples
+    --------
+    >>> with sj.open("demo") as store:
+    ...     genes = store.btree("genes", key="str")
+    ...     with store.transaction():
+    ...         genes["TP53"] = 17
+    ...         genes["EGFR"] = 7
+    ...     store.roots["genes"]
+    RootInfo(name='genes', kind='btree', key='str', value='any')
+    """
+
+    __slots__ = ("__weakref__", "_opened", "_space", "flag", "home", "name", "path")
+
+    def __init__(self, name: str, home: str, path: str, flag: str, space: Space) -> None:
+        self.name = name
+        self.home = home
+        self.path = path
+        self.flag = flag
+        self._space = space
+        self._opened: weakref.WeakValueDictionary[str, MappingCore] = weakref.WeakValueDictionary()
+
+    # -- structures ---------------------------------------------------------------------------
+
+    def btree(self, name: str, key: str | None = None, value: str | None = None) -> BTree:
+        """Open an ordered mapping by name; it is made if missing.
+
+        Parameters
+        ----------
+        name : str
+            1 to 255 bytes of UTF-8.
+        key : {"int", "float", "bytes", "str", "any"}, optional
+            The key codec: "any" for a new tree, what it has for an old one.
+        value : {"int", "float", "bytes", "str", "any", "pickle"}, optional
+            The value codec, likewise.
+
+        Returns
+        -------
+        BTree
+
+        Raises
+        ------
+        CodecMismatchError
+            The tree has other codecs.
+        StructureTypeError
+            The structure of that name is no B-tree.
+        NotFoundError
+            It is missing and the store was opened with flag "r".
+
+        Durability
+        ----------
+        A new tree and its name appear together, in one atomic operation.
+        """
+        tree = self._open(BTree, _roots.BTREE, name, key, value)
+        assert isinstance(tree, BTree)
+        return tree
+
+    def hashmap(self, name: str, key: str | None = None, value: str | None = None) -> HashMap:
+        """Open an unordered mapping by name; it is made if missing. See `btree`."""
+        mapping = self._open(HashMap, _roots.HASHMAP, name, key, value)
+        assert isinstance(mapping, HashMap)
+        return mapping
+
+    def __getitem__(self, name: str) -> BTree | HashMap:
+        """The structure of that name, whatever its kind; NotFoundError."""
+        root = _roots.find(self._space, check_root_name(name))
+        if root is None:
+            raise self._no_root(name)
+        if root.type not in _KINDS:
+            raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
+        return self._open(_KINDS[root.type], root.type, name, None, None)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self.roots
+
+    def drop(self, name: str) -> None:
+        """Remove a structure and all that is in it, as one atomic operation.
+
+        Raises
+        ------
+        NotFoundError, ReadOnlyError
+
+        Complexity
+        ----------
+        O(n) in its items.
+        """
+        _roots.drop(self._space, check_root_name(name))
+        self._opened.pop(name, None)
+
+    @property
+    def roots(self) -> Roots:
+        """The structures by name: a live mapping to `RootInfo`."""
+        return Roots(self)
+
+    # -- holds --------------------------------------------------------------------------------
+
+    def read(self, *, timeout: float | None = None) -> Hold:
+        """Hold the store for reading in a `with` block: nobody changes it until the block ends.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait for a writer; the store's own timeout when left out.
+
+        Raises
+        ------
+        SpaceBusyError
+            Others held it for longer than that.
+        """
+        return Hold(self._space, False, False, timeout)
+
+    def write(self, *, timeout: float | None = None) -> Hold:
+        """Hold the store for writing in a `with` block: nobody else reads or changes it.
+
+        Each operation in the block is atomic by itself; `transaction` makes them atomic together.
+
+        Raises
+        ------
+        HoldUpgradeError
+            The thread has the store for reading already.
+        SpaceBusyError, ReadOnlyError
+        """
+        return Hold(self._space, True, False, timeout)
+
+    def transaction(self, *, timeout: float | None = None) -> Hold:
+        """Make all changes of a `with` block atomic together.
+
+        An exception that leaves the block undoes them, as does ``abort()`` on what the `with` statement
+        gives. A transaction inside of another one is a savepoint.
+
+        Durability
+        ----------
+        When the block has ended all of its changes are there, whatever dies; if anything dies before,
+        none is.
+
+        Raises
+        ------
+        HoldUpgradeError
+            The thread has the store for reading already.
+        SpaceBusyError, ReadOnlyError
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     t = store.btree("t", key="int")
+        ...     with store.transaction() as tx:
+        ...         t[1] = "one"
+        ...         tx.abort()
+        ...     1 in t
+        False
+        """
+        return Hold(self._space, True, True, timeout)
+
+    # -- the whole store ----------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Write everything to the file's storage (fsync). StoreIOError."""
+        self._space.sync()
+
+    def stats(self) -> StoreStats:
+        """What the bytes of the file are used for. O(pages)."""
+        return StoreStats(**_roots.heap_stats(self._space))
+
+    def check(self) -> CheckReport:
+        """Verify every block, node, pointer, key order and count of the store.
+
+        Raises
+        ------
+        CorruptError
+            The first damage found, with its place.
+
+        Complexity
+        ----------
+        O(bytes in use); writers wait meanwhile.
+        """
+        return CheckReport(**_roots.check(self._space))
+
+    def close(self) -> None:
+        """Detach the store; its structures raise `DetachedError` from then on.
+
+        The last process to close a store on an ordinary filesystem writes it to its storage.
+
+        Raises
+        ------
+        SpaceBusyError
+            A thread of this process is inside of a hold; nothing is closed then.
+        StoreIOError
+            The storage failed; the store is closed all the same.
+        """
+        self._space.detach()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return not self._space.attached
+
+    @property
+    def readonly(self) -> bool:
+        """Whether the store was opened with flag "r"."""
+        return self.flag == "r"
+
+    @property
+    def base(self) -> int:
+        """The address that the store has in every process."""
+        return self._space.base
+
+    @property
+    def reserve(self) -> int:
+        """Bytes of addresses that belong to the store."""
+        return self._space.reserved
+
+    @property
+    def domain(self) -> str:
+        """The persistence domain: "shm" (tmpfs) or "file"."""
+        return self._space.domain
+
+    def __enter__(self) -> Self:
+        if self.closed:
+            raise DetachedError(f"store {self.name!r} has been closed: open it again")
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<Store {self.name!r}, closed>"
+        return f"<Store {self.name!r} at {self.base:#x}, flag {self.flag!r}, home {self.home!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.name, self.home, "r" if self.readonly else "w")
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _no_root(self, name: str) -> NotFoundError:
+        names = ", ".join(repr(other) for other, _ in _roots.listing(self._space)[:8])
+        return NotFoundError(
+            f"store {self.name!r} has no structure named {name!r}; it has {names or 'none'}"
+        )
+
+    def _open(
+        self,
+        kind: type[BTree] | type[HashMap],
+        type_id: int,
+        name: str,
+        key: str | None,
+        value: str | None,
+    ) -> BTree | HashMap:
+        raw = check_root_name(name)
+        wanted = (
+            None if key is None else codec_id(key, "key"),
+            None if value is None else codec_id(value, "value"),
+        )
+        root = _roots.find(self._space, raw)
+        if root is None:
+            root = self._make(raw, name, type_id, key or "any", value or "any")
+        if root.type != type_id:
+            raise StructureTypeError(
+                f"{name!r}: expected a {_KIND_NAMES[type_id]}, found a "
+                f"{_KIND_NAMES.get(root.type, 'structure of an unknown kind')}: "
+                f"store[{name!r}] opens whatever it is"
+            )
+        roles: tuple[Literal["key", "value"], ...] = ("key", "value")
+        for role, codec, has in zip(roles, wanted, root[1:], strict=True):
+            if codec is not None and codec != has:
+                raise CodecMismatchError(
+                    f"{name!r}: expected the {role} codec {codec_name(codec, role)!r}, found "
+                    f"{codec_name(has, role)!r}: open it without {role}=, or drop it first"
+                )
+        opened = self._opened.get(name)
+        if isinstance(opened, kind):
+            return opened
+        mapping = kind(self, self._space, name, raw, root.key_codec, root.value_codec)
+        self._opened[name] = mapping
+        return mapping
+
+    def _make(
+        self, raw: bytes, name: str, type_id: int, key: str, value: str
+    ) -> _roots.RootRecord:
+        if self.readonly:
+            raise self._no_root(name)
+        codecs = codec_id(key, "key"), codec_id(value, "value")
+        try:
+            _roots.create(self._space, raw, type_id, *codecs)
+        except AlreadyExistsError:  # another process was faster
+            pass
+        root = _roots.find(self._space, raw)
+        if root is None:
+            raise self._no_root(name)
+        return root
+
+
+def _info(name: str, root: _roots.RootRecord) -> RootInfo:
+    return RootInfo(
+        name,
+        _KIND_NAMES.get(root.type, "unknown"),
+        codec_name(root.key_codec, "key"),
+        codec_name(root.value_codec, "value"),
+    )
+
+
+def _reopen(name: str, home: str, flag: Flag) -> Store:
+    """What a pickled store becomes."""
+    return open(name, flag, home=home)
+
+
+def _reopen_structure(store: Store, name: str) -> BTree | HashMap:
+    """What a pickled structure becomes."""
+    return store[name]
