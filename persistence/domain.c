@@ -47,7 +47,9 @@ int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **dom
     *domain = memory ? &shm : &file;
     if (wanted <= (*domain)->durability)
         return SJ_OK;
-    return sj_error(SJ_EINVAL, "durability 'power' was asked for; the '%s' domain of this file "
+    return sj_error(SJ_EINVAL,
+                    "durability 'power' was asked for; the '%s' domain of this file "
                     "keeps what was acknowledged through the death of any process, not through "
-                    "power loss: use durability='process'", (*domain)->name);
+                    "power loss: use durability='process'",
+                    (*domain)->name);
 }

@@ -11,8 +11,8 @@ static __thread char detail[512];
 const char *sj_error_text(int code)
 {
     switch (code) {
-#define SJ_ERROR_TEXT(name, number, exception, text)                                              \
-    case name:                                                                                    \
+#define SJ_ERROR_TEXT(name, number, exception, text)                                               \
+    case name:                                                                                     \
         return text;
         SJ_ERRORS(SJ_ERROR_TEXT)
 #undef SJ_ERROR_TEXT
@@ -23,8 +23,8 @@ const char *sj_error_text(int code)
 const char *sj_error_exception(int code)
 {
     switch (code) {
-#define SJ_ERROR_EXCEPTION(name, number, exception, text)                                         \
-    case name:                                                                                    \
+#define SJ_ERROR_EXCEPTION(name, number, exception, text)                                          \
+    case name:                                                                                     \
         return exception;
         SJ_ERRORS(SJ_ERROR_EXCEPTION)
 #undef SJ_ERROR_EXCEPTION

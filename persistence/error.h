@@ -15,29 +15,29 @@
 
 #define SJ_API __attribute__((visibility("default")))
 
-#define SJ_ERRORS(X)                                                                              \
-    X(SJ_OK, 0, "", "success")                                                                    \
-    X(SJ_ENOTFOUND, 1, "NotFoundError", "there is no such name")                                  \
-    X(SJ_EEXISTS, 2, "AlreadyExistsError", "the name is taken")                                   \
-    X(SJ_ENOMEM, 3, "MemoryError", "the process is out of memory")                                \
-    X(SJ_EFULL, 4, "SpaceFullError", "no room is left for the data")                              \
-    X(SJ_EIO, 5, "StoreIOError", "a system call on the store's files failed")                     \
-    X(SJ_EFORMAT, 6, "FormatError", "the file is not a segment this version can read")            \
-    X(SJ_EVERSION, 7, "VersionError", "the segment was written by an incompatible version")       \
-    X(SJ_ECORRUPT, 8, "CorruptError", "the segment is damaged")                                   \
-    X(SJ_ETRUNCATED, 9, "TruncatedError", "the file is shorter than the segment in it")           \
-    X(SJ_EADDRESS, 10, "AddressConflictError", "the segment's address range is taken")            \
-    X(SJ_EUNCLEAN, 11, "UncleanShutdownError", "the machine stopped while the store was open")    \
-    X(SJ_EREADONLY, 12, "ReadOnlyError", "the store is open for reading only")                    \
-    X(SJ_EBUSY, 13, "SpaceBusyError", "the space is held by others")                              \
-    X(SJ_EUPGRADE, 14, "HoldUpgradeError", "a read hold cannot become a write hold")              \
-    X(SJ_ENOHOLD, 15, "HoldError", "the calling thread does not have the hold it needs")          \
-    X(SJ_EDETACHED, 16, "DetachedError", "the space is detached")                                 \
-    X(SJ_ETOOBIG, 17, "TooLargeError", "the key or value is larger than a structure can hold")    \
-    X(SJ_ETYPE, 18, "StructureTypeError", "the structure is of another kind")                     \
-    X(SJ_EINVAL, 19, "InvalidArgumentError", "an argument is out of its range")                   \
-    X(SJ_EINTR, 20, "KeyboardInterrupt", "a signal ended the wait")                               \
-    X(SJ_EORDER, 21, "OrderError", "keys were expected in ascending order")                       \
+#define SJ_ERRORS(X)                                                                               \
+    X(SJ_OK, 0, "", "success")                                                                     \
+    X(SJ_ENOTFOUND, 1, "NotFoundError", "there is no such name")                                   \
+    X(SJ_EEXISTS, 2, "AlreadyExistsError", "the name is taken")                                    \
+    X(SJ_ENOMEM, 3, "MemoryError", "the process is out of memory")                                 \
+    X(SJ_EFULL, 4, "SpaceFullError", "no room is left for the data")                               \
+    X(SJ_EIO, 5, "StoreIOError", "a system call on the store's files failed")                      \
+    X(SJ_EFORMAT, 6, "FormatError", "the file is not a segment this version can read")             \
+    X(SJ_EVERSION, 7, "VersionError", "the segment was written by an incompatible version")        \
+    X(SJ_ECORRUPT, 8, "CorruptError", "the segment is damaged")                                    \
+    X(SJ_ETRUNCATED, 9, "TruncatedError", "the file is shorter than the segment in it")            \
+    X(SJ_EADDRESS, 10, "AddressConflictError", "the segment's address range is taken")             \
+    X(SJ_EUNCLEAN, 11, "UncleanShutdownError", "the machine stopped while the store was open")     \
+    X(SJ_EREADONLY, 12, "ReadOnlyError", "the store is open for reading only")                     \
+    X(SJ_EBUSY, 13, "SpaceBusyError", "the space is held by others")                               \
+    X(SJ_EUPGRADE, 14, "HoldUpgradeError", "a read hold cannot become a write hold")               \
+    X(SJ_ENOHOLD, 15, "HoldError", "the calling thread does not have the hold it needs")           \
+    X(SJ_EDETACHED, 16, "DetachedError", "the space is detached")                                  \
+    X(SJ_ETOOBIG, 17, "TooLargeError", "the key or value is larger than a structure can hold")     \
+    X(SJ_ETYPE, 18, "StructureTypeError", "the structure is of another kind")                      \
+    X(SJ_EINVAL, 19, "InvalidArgumentError", "an argument is out of its range")                    \
+    X(SJ_EINTR, 20, "KeyboardInterrupt", "a signal ended the wait")                                \
+    X(SJ_EORDER, 21, "OrderError", "keys were expected in ascending order")                        \
     X(SJ_EPERM, 22, "StorePermissionError", "the files do not grant the access asked for")
 
 enum sj_error {
@@ -59,14 +59,14 @@ SJ_API const char *sj_error_detail(void);
 SJ_API int sj_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Damaged *code* ends the process here; damaged media never does (SJ_ECORRUPT). */
-#define SJ_ASSERT(condition)                                                                      \
-    do {                                                                                          \
-        if (__builtin_expect(!(condition), 0))                                                    \
-            sj_assert_failed(#condition, __FILE__, __LINE__);                                     \
+#define SJ_ASSERT(condition)                                                                       \
+    do {                                                                                           \
+        if (__builtin_expect(!(condition), 0))                                                     \
+            sj_assert_failed(#condition, __FILE__, __LINE__);                                      \
     } while (0)
 SJ_API _Noreturn void sj_assert_failed(const char *condition, const char *file, int line);
 
-#define SJ_LIKELY(x) __builtin_expect(!!(x), 1)
+#define SJ_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define SJ_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 #endif

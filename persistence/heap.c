@@ -32,8 +32,7 @@ static inline uint64_t address(const void *pointer)
 static int new_slab(struct sj_segment *segment, uint32_t size_class, struct sj_slab **slab)
 {
     uint64_t at;
-    int error =
-        sj_pages_take(segment, sj_class_pages(size_class), SJ_PAGE_SLAB, size_class, &at);
+    int error = sj_pages_take(segment, sj_class_pages(size_class), SJ_PAGE_SLAB, size_class, &at);
     if (error != SJ_OK)
         return error;
     struct sj_slab fresh = {.magic = SJ_SLAB_MAGIC,
@@ -205,8 +204,7 @@ static int free_small(struct sj_segment *segment, const struct sj_page_run *run,
     if (error != SJ_OK)
         return error;
     settle(segment);
-    bool alone = slab->next == 0 &&
-                 segment->root_page->partial[slab->size_class] == address(slab);
+    bool alone = slab->next == 0 && segment->root_page->partial[slab->size_class] == address(slab);
     if (SJ_LIKELY(alone || !sj_slab_is_empty(slab)))
         return SJ_OK;
     error = unlink_slab(segment, slab);

@@ -155,9 +155,9 @@ static int walk_lists(const struct walk *walk)
             at = slab->next;
         }
         if (found != walk->partial[size_class])
-            return sj_segment_damaged(
-                segment, (uint64_t)(uintptr_t)&segment->root_page->partial[size_class],
-                "a list of all slabs with free blocks");
+            return sj_segment_damaged(segment,
+                                      (uint64_t)(uintptr_t)&segment->root_page->partial[size_class],
+                                      "a list of all slabs with free blocks");
     }
     return SJ_OK;
 }

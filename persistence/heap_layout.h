@@ -23,8 +23,8 @@
 
 #include "persistence/media_layout.h"
 
-#define SJ_CLASSES 36 /* 16, 32 … 256, then four a doubling up to 8192 */
-#define SJ_CLASS_MAX 8192ull
+#define SJ_CLASSES      36 /* 16, 32 … 256, then four a doubling up to 8192 */
+#define SJ_CLASS_MAX    8192ull
 #define SJ_ROOT_BUCKETS 64
 
 enum sj_chunk_state {
@@ -43,11 +43,11 @@ enum sj_page_kind {
 };
 
 struct sj_root_page {
-    uint64_t committed;            /* bytes that the file backs; only ever rises, not under the log */
-    uint64_t chunks;               /* chunk words ever used: none at or after this one; rises */
-    uint64_t removals;             /* rises whenever a root may have gone; not under the log */
+    uint64_t committed; /* bytes that the file backs; only ever rises, not under the log */
+    uint64_t chunks;    /* chunk words ever used: none at or after this one; rises */
+    uint64_t removals;  /* rises whenever a root may have gone; not under the log */
     uint64_t reserved0[5];
-    uint64_t partial[SJ_CLASSES];  /* first slab with a free block, by class, or 0 */
+    uint64_t partial[SJ_CLASSES];    /* first slab with a free block, by class, or 0 */
     uint64_t roots[SJ_ROOT_BUCKETS]; /* roots directory: chains by hash of the name */
     uint64_t root_count;
     uint8_t zero[4096 - 8 * (8 + SJ_CLASSES + SJ_ROOT_BUCKETS + 1)];

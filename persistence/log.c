@@ -25,7 +25,7 @@
 #include "persistence/seam.h"
 
 #define RANGE_BYTES_MAX 16384ull /* a longer range becomes several entries */
-#define EXTENTS_KEPT 2ull        /* not given back after a commit */
+#define EXTENTS_KEPT    2ull     /* not given back after a commit */
 
 static inline size_t entry_bytes(uint64_t range_bytes)
 {
@@ -236,8 +236,7 @@ static const struct sj_log_entry *valid_entry(const struct sj_segment *segment, 
         (bytes & 7) != 0 || (entry->at & 7) != 0 ||
         bytes > limit - cursor - sizeof(struct sj_log_entry))
         return NULL;
-    if (entry->checksum !=
-        entry_checksum(entry, entry->at, bytes, entry->generation, entry->old))
+    if (entry->checksum != entry_checksum(entry, entry->at, bytes, entry->generation, entry->old))
         return NULL;
     return entry;
 }

@@ -33,10 +33,10 @@ struct sj_log {
 };
 
 struct sj_log_entry {
-    uint64_t at;         /* address of the range, 8-byte aligned */
-    uint64_t bytes;      /* length of the range, a multiple of 8 */
+    uint64_t at;    /* address of the range, 8-byte aligned */
+    uint64_t bytes; /* length of the range, a multiple of 8 */
     uint64_t generation;
-    uint64_t checksum;   /* over the entry's own address, the three words above and the bytes */
+    uint64_t checksum; /* over the entry's own address, the three words above and the bytes */
     uint64_t old[];
 };
 

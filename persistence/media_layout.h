@@ -23,31 +23,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SJ_MAGIC 0x00504d4a43415053ull /* "SPACJMP\0" */
-#define SJ_FORMAT_VERSION 1u
+#define SJ_MAGIC           0x00504d4a43415053ull /* "SPACJMP\0" */
+#define SJ_FORMAT_VERSION  1u
 #define SJ_BYTE_ORDER_MARK 0x0102030405060708ull
 
-#define SJ_PAGE 4096ull
-#define SJ_CHUNK (4ull << 20)
+#define SJ_PAGE        4096ull
+#define SJ_CHUNK       (4ull << 20)
 #define SJ_CHUNK_PAGES (SJ_CHUNK / SJ_PAGE)
-#define SJ_GIB (1ull << 30)
+#define SJ_GIB         (1ull << 30)
 
-#define SJ_SUPER_A 0ull
-#define SJ_SUPER_B SJ_PAGE
-#define SJ_CHUNK0_PAGES_AT 8192ull
-#define SJ_ROOT_PAGE_AT 16384ull
-#define SJ_LOG_AT 20480ull
-#define SJ_LOG_EXTENT0_AT 24576ull
+#define SJ_SUPER_A           0ull
+#define SJ_SUPER_B           SJ_PAGE
+#define SJ_CHUNK0_PAGES_AT   8192ull
+#define SJ_ROOT_PAGE_AT      16384ull
+#define SJ_LOG_AT            20480ull
+#define SJ_LOG_EXTENT0_AT    24576ull
 #define SJ_LOG_EXTENT0_BYTES 65536ull
-#define SJ_CHUNK_DIR_AT (SJ_LOG_EXTENT0_AT + SJ_LOG_EXTENT0_BYTES)
+#define SJ_CHUNK_DIR_AT      (SJ_LOG_EXTENT0_AT + SJ_LOG_EXTENT0_BYTES)
 
 #define SJ_NAME_MAX 255 /* bytes of a segment's or a root's name */
 
 /* A feature bit that is not known: compat may be ignored, ro_compat opens read-only, incompat
  * refuses. None is defined yet. */
-#define SJ_FEATURES_COMPAT 0ull
+#define SJ_FEATURES_COMPAT    0ull
 #define SJ_FEATURES_RO_COMPAT 0ull
-#define SJ_FEATURES_INCOMPAT 0ull
+#define SJ_FEATURES_INCOMPAT  0ull
 
 enum { SJ_STATE_CLEAN = 1 }; /* closed by its last process, and synced */
 
@@ -62,8 +62,8 @@ struct sj_super {
     uint64_t features_incompat;
     uint8_t uuid[16];
     uint64_t base;
-    uint64_t reserved; /* addresses that belong to the segment, whole GiB */
-    uint64_t state;    /* SJ_STATE_… */
+    uint64_t reserved;   /* addresses that belong to the segment, whole GiB */
+    uint64_t state;      /* SJ_STATE_… */
     uint8_t boot_id[16]; /* the boot in which the segment was last opened for writing */
     uint64_t created_ns; /* wall clock */
     uint32_t name_bytes;
@@ -98,16 +98,16 @@ _Static_assert(offsetof(struct sj_super, checksum) == 4088, "media");
  */
 enum sj_kind {
     SJ_KIND_NONE = 0,
-    SJ_KIND_ROOT = 1,         /* roots directory entry */
-    SJ_KIND_BLOB = 2,         /* a value */
-    SJ_KIND_ENTRY = 3,        /* a key and its value */
-    SJ_KIND_BTREE = 4,        /* head of a B-tree */
+    SJ_KIND_ROOT = 1,  /* roots directory entry */
+    SJ_KIND_BLOB = 2,  /* a value */
+    SJ_KIND_ENTRY = 3, /* a key and its value */
+    SJ_KIND_BTREE = 4, /* head of a B-tree */
     SJ_KIND_BTREE_LEAF = 5,
     SJ_KIND_BTREE_INNER = 6,
-    SJ_KIND_HASHMAP = 7,      /* head of a hash map */
-    SJ_KIND_HASHMAP_DIR = 8,  /* directory of a hash map */
-    SJ_KIND_HASHMAP_SEG = 9,  /* segment of a hash map */
-    SJ_KIND_BTREE_KEY = 10,   /* separator key of an inner node */
+    SJ_KIND_HASHMAP = 7,     /* head of a hash map */
+    SJ_KIND_HASHMAP_DIR = 8, /* directory of a hash map */
+    SJ_KIND_HASHMAP_SEG = 9, /* segment of a hash map */
+    SJ_KIND_BTREE_KEY = 10,  /* separator key of an inner node */
 };
 
 struct sj_block {

@@ -18,9 +18,9 @@
 
 #include "persistence/seam.h"
 
-#define CHUNK_WORD(state, free, count)                                                            \
+#define CHUNK_WORD(state, free, count)                                                             \
     ((uint64_t)(state) | (uint64_t)(free) << 8 | (uint64_t)(count) << 32)
-#define PAGE_WORD(kind, size_class, pages)                                                        \
+#define PAGE_WORD(kind, size_class, pages)                                                         \
     ((uint64_t)(kind) | (uint64_t)(size_class) << 8 | (uint64_t)(pages) << 32)
 
 static inline uint64_t chunks_reserved(const struct sj_segment *segment)
@@ -135,8 +135,7 @@ int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
         return error;
     raise_chunks(segment, first + chunks);
     *at = chunk_address(segment, first);
-    return sj_tx_word(segment, sj_chunk_word(segment, first),
-                      CHUNK_WORD(SJ_CHUNK_HUGE, 0, chunks));
+    return sj_tx_word(segment, sj_chunk_word(segment, first), CHUNK_WORD(SJ_CHUNK_HUGE, 0, chunks));
 }
 
 int sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
@@ -194,8 +193,7 @@ static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
 {
     int error = find_chunks(segment, 1, chunk);
     if (error == SJ_OK)
-        error = sj_segment_commit(segment,
-                                  *chunk * SJ_CHUNK + (SJ_DESCRIPTOR_PAGES + 1) * SJ_PAGE);
+        error = sj_segment_commit(segment, *chunk * SJ_CHUNK + (SJ_DESCRIPTOR_PAGES + 1) * SJ_PAGE);
     if (error != SJ_OK)
         return error;
     raise_chunks(segment, *chunk + 1);
@@ -304,7 +302,8 @@ int sj_pages_give_back(struct sj_segment *segment, uint64_t at)
     if (error == SJ_OK)
         error = sj_tx_word(segment, page_word, 0);
     sj_tx_ready(segment);
-    if (chunk < segment->hints.chunk || (chunk == segment->hints.chunk && page < segment->hints.page))
+    if (chunk < segment->hints.chunk ||
+        (chunk == segment->hints.chunk && page < segment->hints.page))
         segment->hints = (struct sj_page_hints){segment->hints.generation, chunk, page};
     return error;
 }

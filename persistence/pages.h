@@ -25,8 +25,8 @@ int sj_chunks_reclaim_log(struct sj_segment *segment);
 
 /* What the page descriptors say of the run that `at` lies in. Checked: SJ_ECORRUPT. */
 struct sj_page_run {
-    uint64_t at; /* address of its first page (of its first chunk) */
-    uint64_t pages; /* 0 for a huge block */
+    uint64_t at;     /* address of its first page (of its first chunk) */
+    uint64_t pages;  /* 0 for a huge block */
     uint64_t chunks; /* of a huge block */
     enum sj_page_kind kind;
     uint32_t size_class;
@@ -48,14 +48,14 @@ static inline uint64_t *sj_page_words(const struct sj_segment *segment, uint64_t
 {
     return (uint64_t *)(segment->base + (chunk == 0 ? SJ_CHUNK0_PAGES_AT : chunk * SJ_CHUNK));
 }
-#define SJ_CHUNK_STATE(word) ((enum sj_chunk_state)((word) & 0xff))
-#define SJ_CHUNK_FREE(word) ((word) >> 8 & 0xffffff)
-#define SJ_CHUNK_COUNT(word) ((word) >> 32)
-#define SJ_PAGE_KIND(word) ((enum sj_page_kind)((word) & 0xff))
-#define SJ_PAGE_CLASS(word) ((uint32_t)((word) >> 8 & 0xff))
+#define SJ_CHUNK_STATE(word)    ((enum sj_chunk_state)((word) & 0xff))
+#define SJ_CHUNK_FREE(word)     ((word) >> 8 & 0xffffff)
+#define SJ_CHUNK_COUNT(word)    ((word) >> 32)
+#define SJ_PAGE_KIND(word)      ((enum sj_page_kind)((word) & 0xff))
+#define SJ_PAGE_CLASS(word)     ((uint32_t)((word) >> 8 & 0xff))
 #define SJ_PAGE_RUN_PAGES(word) ((word) >> 32)
 
 #define SJ_DESCRIPTOR_PAGES 2ull /* at the head of a paged chunk */
-#define SJ_RUN_PAGES_MAX (SJ_CHUNK_PAGES - SJ_DESCRIPTOR_PAGES)
+#define SJ_RUN_PAGES_MAX    (SJ_CHUNK_PAGES - SJ_DESCRIPTOR_PAGES)
 
 #endif

@@ -73,8 +73,13 @@ int sj_root_add(struct sj_segment *segment, const char *name, size_t name_bytes,
     error = sj_heap_alloc(segment, sizeof *root + name_bytes, &block);
     if (error != SJ_OK)
         return error;
-    struct sj_root fresh = {SJ_KIND_ROOT, type, key_codec, value_codec, (uint16_t)name_bytes,
-                            segment->root_page->roots[bucket_of(name, name_bytes)], pointer};
+    struct sj_root fresh = {SJ_KIND_ROOT,
+                            type,
+                            key_codec,
+                            value_codec,
+                            (uint16_t)name_bytes,
+                            segment->root_page->roots[bucket_of(name, name_bytes)],
+                            pointer};
     root = block;
     sj_copy(root, &fresh, sizeof fresh);
     sj_copy(root->name, name, name_bytes);

@@ -17,8 +17,8 @@ SJ_API int sj_root_find(const struct sj_segment *segment, const char *name, size
 
 /* Adds a root, in the plan of an operation that the caller has begun (so that a structure and its
  * name appear together). SJ_EEXISTS, SJ_EINVAL (name), SJ_EFULL. */
-SJ_API int sj_root_add(struct sj_segment *segment, const char *name, size_t name_bytes, uint16_t type,
-                       uint8_t key_codec, uint8_t value_codec, uint64_t pointer);
+SJ_API int sj_root_add(struct sj_segment *segment, const char *name, size_t name_bytes,
+                       uint16_t type, uint8_t key_codec, uint8_t value_codec, uint64_t pointer);
 
 /*
  * A number that is different after any root may have ceased to exist: by removal, or because the

@@ -24,9 +24,9 @@
 #include "persistence/superblock.h"
 
 #define INITIAL_HEAP_BYTES (256ull << 10)
-#define GROWTH_MIN (256ull << 10)
-#define GROWTH_MAX (16ull << 20)
-#define GROWTH_UNIT (64ull << 10)
+#define GROWTH_MIN         (256ull << 10)
+#define GROWTH_MAX         (16ull << 20)
+#define GROWTH_UNIT        (64ull << 10)
 
 bool sj_range_is_valid(uint64_t base, uint64_t reserved)
 {
@@ -271,7 +271,7 @@ static int check_size(const struct sj_segment *segment, const char *path)
                         "%s: has %llu bytes, the segment in it %llu: restore the file from a copy",
                         path, (unsigned long long)size,
                         (unsigned long long)((size_t)got < sizeof root_page ? SJ_CHUNK_DIR_AT
-                                                                           : root_page.committed));
+                                                                            : root_page.committed));
     if (root_page.committed < sj_pages_meta_bytes(segment->reserved) ||
         root_page.committed > segment->reserved || root_page.committed % SJ_PAGE != 0 ||
         root_page.chunks > segment->reserved / SJ_CHUNK)
@@ -328,8 +328,10 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
     if (error == SJ_OK)
         error = check_size(segment, path);
     if (error == SJ_OK && writable && (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
-        error = sj_error(SJ_EVERSION, "%s: has features 0x%llx: this version can open it with "
-                         "flag 'r' only", path, (unsigned long long)super.features_ro_compat);
+        error = sj_error(SJ_EVERSION,
+                         "%s: has features 0x%llx: this version can open it with "
+                         "flag 'r' only",
+                         path, (unsigned long long)super.features_ro_compat);
     if (error == SJ_OK)
         error = map(segment, path, super.base);
     if (error == SJ_OK && !sj_log_is_valid(segment))

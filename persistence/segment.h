@@ -39,9 +39,9 @@ struct sj_segment {
     struct sj_tx tx; /* this process's transaction */
     uint64_t reserved;
     int fd;
-    bool writable;     /* opened for writing */
-    bool rw_possible;  /* the file can be written, if only to recover it */
-    bool dirty;        /* written to since it was opened */
+    bool writable;    /* opened for writing */
+    bool rw_possible; /* the file can be written, if only to recover it */
+    bool dirty;       /* written to since it was opened */
     struct sj_page_hints hints;
     char name[SJ_NAME_MAX + 1];
     uint8_t uuid[16];
@@ -69,7 +69,7 @@ struct sj_segment_info {
 
 /* Where segments may lie (x86-64 and aarch64 with 47 bits): below what ASLR uses. */
 #define SJ_ARENA_FIRST 0x300000000000ull
-#define SJ_ARENA_END 0x500000000000ull
+#define SJ_ARENA_END   0x500000000000ull
 
 /* Whether a segment may have this base and reserve: whole GiB inside the arena. */
 SJ_API bool sj_range_is_valid(uint64_t base, uint64_t reserved);

@@ -53,10 +53,10 @@ struct sj_tx {
     char *cursor; /* where the next entry goes; NULL: no operation since the last commit */
     char *limit;  /* end of that extent */
     uint64_t generation;
-    uint64_t epoch;     /* stamp of nodes that are wholly in the log; 0: stamp nothing */
-    uint32_t depth;     /* explicit transactions that are open, 0 for a single operation */
-    uint32_t extent;    /* the one the cursor is in */
-    uint32_t pending;   /* words in pending_* */
+    uint64_t epoch;      /* stamp of nodes that are wholly in the log; 0: stamp nothing */
+    uint32_t depth;      /* explicit transactions that are open, 0 for a single operation */
+    uint32_t extent;     /* the one the cursor is in */
+    uint32_t pending;    /* words in pending_* */
     uint32_t op_entries; /* entries when the current operation began */
     uint32_t op_frees;
     bool in_op;

@@ -15,9 +15,9 @@
 struct hold {
     struct sj_space *space;
     enum sj_hold_mode mode;
-    uint32_t depth; /* how often this space was entered in a row */
-    bool owns;      /* this hold took the lock; else one below it did */
-    bool borrowed;  /* the slot is given back when the hold ends */
+    uint32_t depth;            /* how often this space was entered in a row */
+    bool owns;                 /* this hold took the lock; else one below it did */
+    bool borrowed;             /* the slot is given back when the hold ends */
     struct sj_lock_slot *slot; /* of an owned read hold */
 };
 
@@ -126,7 +126,8 @@ static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_m
         return sj_error(SJ_EUPGRADE,
                         "the thread is inside of '%s' for reading: two threads that did this would "
                         "wait for each other for ever: use write() or transaction() from the "
-                        "beginning", space->segment->name);
+                        "beginning",
+                        space->segment->name);
     if (hold == me->top)
         hold->depth++;
     else
@@ -194,7 +195,8 @@ int sj_leave(struct sj_space *space)
 {
     struct hold *top = me == NULL ? NULL : me->top;
     if (SJ_UNLIKELY(top == NULL || top->space != space))
-        return sj_error(SJ_ENOHOLD, "the thread's current space is not '%s': holds end in the order "
+        return sj_error(SJ_ENOHOLD,
+                        "the thread's current space is not '%s': holds end in the order "
                         "opposite to that in which they began, in the thread that began them",
                         space->segment->name);
     if (--top->depth > 0)

@@ -19,11 +19,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPINS 400
-#define SLICE_NS 50000000ll    /* how often a wait polls */
-#define LOOK_NS 1000000ll      /* how often a writer looks at the slots without being woken */
+#define SPINS       400
+#define SLICE_NS    50000000ll /* how often a wait polls */
+#define LOOK_NS     1000000ll  /* how often a writer looks at the slots without being woken */
 #define GIVE_WAY_NS 50000ll    /* how long a writer lets waiting readers go first */
-#define NEVER INT64_MAX
+#define NEVER       INT64_MAX
 
 static inline void pause_briefly(void)
 {
@@ -54,8 +54,10 @@ static int go_on(const struct sj_wait *wait, int64_t deadline)
     if (wait->poll != NULL && wait->poll(wait->context) != 0)
         return sj_error(SJ_EINTR, "a signal ended the wait for a lock");
     if (deadline != NEVER && now_ns(CLOCK_MONOTONIC) >= deadline)
-        return sj_error(SJ_EBUSY, "others held the space for %.3g s: try again, or wait longer "
-                        "with timeout=", wait->timeout_s);
+        return sj_error(SJ_EBUSY,
+                        "others held the space for %.3g s: try again, or wait longer "
+                        "with timeout=",
+                        wait->timeout_s);
     return SJ_OK;
 }
 
@@ -87,8 +89,10 @@ static int mutex_had(struct sj_lock *lock, int result)
     if (result == EBUSY || result == ETIMEDOUT)
         return SJ_EBUSY;
     if (result != 0 && result != EOWNERDEAD)
-        return sj_error(SJ_EIO, "the lock file is damaged (mutex: error %d): close the store in all "
-                        "processes and open it again", result);
+        return sj_error(SJ_EIO,
+                        "the lock file is damaged (mutex: error %d): close the store in all "
+                        "processes and open it again",
+                        result);
     if (result == EOWNERDEAD) {
         __atomic_store_n(&page->recover, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&page->writer, 1, __ATOMIC_RELEASE);

@@ -36,8 +36,8 @@ struct sj_lock {
     void *context;
     uint64_t serial; /* no other lock of this process ever has it */
     int fd;
-    bool writing;             /* a thread of this process is inside for writing */
-    pthread_mutex_t own_lock; /* guards `own` */
+    bool writing;                     /* a thread of this process is inside for writing */
+    pthread_mutex_t own_lock;         /* guards `own` */
     uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
 };
 

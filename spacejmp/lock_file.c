@@ -49,8 +49,10 @@ static int become_present(int fd, const char *path, const struct sj_wait *wait, 
         if (errno != EAGAIN && errno != EACCES)
             return file_error(path, "fcntl");
         if (wait->timeout_s >= 0 && (double)waited > wait->timeout_s * 1e9)
-            return sj_error(SJ_EBUSY, "lock file %s: another process is opening or closing the "
-                            "store", path);
+            return sj_error(SJ_EBUSY,
+                            "lock file %s: another process is opening or closing the "
+                            "store",
+                            path);
         if (waited % (50 * OPEN_POLL_NS) == 0 && wait->poll != NULL && wait->poll(wait->context))
             return sj_error(SJ_EINTR, "a signal ended the wait for the lock file");
         nanosleep(&(struct timespec){0, OPEN_POLL_NS}, NULL);
@@ -79,7 +81,8 @@ static int map_page(struct sj_lock *lock, const char *path, bool first)
                   fallocate(lock->fd, 0, 0, sizeof(struct sj_lock_page)) != 0))
         return file_error(path, "fallocate");
     if (fstat(lock->fd, &status) != 0 || (size_t)status.st_size < sizeof(struct sj_lock_page))
-        return sj_error(SJ_EIO, "lock file %s: is too short; was it written to by a program?", path);
+        return sj_error(SJ_EIO, "lock file %s: is too short; was it written to by a program?",
+                        path);
     lock->page = mmap(NULL, sizeof *lock->page, PROT_READ | PROT_WRITE, MAP_SHARED, lock->fd, 0);
     if (lock->page == MAP_FAILED) {
         lock->page = NULL;
@@ -90,8 +93,10 @@ static int map_page(struct sj_lock *lock, const char *path, bool first)
     if (lock->page->magic == SJ_LOCK_MAGIC && lock->page->version == SJ_LOCK_VERSION &&
         lock->page->mutex_bytes == sizeof lock->page->mutex)
         return SJ_OK;
-    return sj_error(SJ_EVERSION, "lock file %s: in use by another version of spacejmp or of the C "
-                    "library: close the store there first", path);
+    return sj_error(SJ_EVERSION,
+                    "lock file %s: in use by another version of spacejmp or of the C "
+                    "library: close the store there first",
+                    path);
 }
 
 int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
@@ -184,9 +189,9 @@ static bool take_slot(struct sj_lock *lock, uint32_t number)
     __atomic_store_n(&slot->taken, 1, __ATOMIC_RELEASE);
     __atomic_or_fetch(&lock->own[number / 64], 1ull << number % 64, __ATOMIC_RELAXED);
     uint32_t used = __atomic_load_n(&lock->page->slots_used, __ATOMIC_RELAXED);
-    while (used <= number && !__atomic_compare_exchange_n(&lock->page->slots_used, &used, number + 1,
-                                                          false, __ATOMIC_SEQ_CST,
-                                                          __ATOMIC_RELAXED))
+    while (used <= number &&
+           !__atomic_compare_exchange_n(&lock->page->slots_used, &used, number + 1, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
     return true;
 }

@@ -19,11 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SJ_LOCK_MAGIC 0x004b434f4c4a5300ull
-#define SJ_LOCK_VERSION 1u
-#define SJ_LOCK_SLOTS 960u
+#define SJ_LOCK_MAGIC    0x004b434f4c4a5300ull
+#define SJ_LOCK_VERSION  1u
+#define SJ_LOCK_SLOTS    960u
 #define SJ_LOCK_PRESENCE (1l << 40)
-#define SJ_LOCK_SLOT0 (SJ_LOCK_PRESENCE + 1)
+#define SJ_LOCK_SLOT0    (SJ_LOCK_PRESENCE + 1)
 
 struct sj_lock_slot {
     uint64_t reading; /* 1 while its owner is inside */

@@ -68,7 +68,8 @@ static int attach_new(const char *segment_path, const char *lock_path,
 {
     bool first;
     uint32_t readers = status->st_mode & 0444; /* whoever may read must be able to take the lock */
-    int error = sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &space->lock, &first);
+    int error =
+        sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &space->lock, &first);
     if (error != SJ_OK)
         return error;
     error = sj_segment_open(segment_path, options->writable, first, options->accept_unclean,
@@ -98,13 +99,17 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
     int error = SJ_OK;
     pthread_once(&fork_once, register_fork);
     if (stat(segment_path, &status) != 0)
-        return sj_error(errno == ENOENT ? SJ_ENOTFOUND : errno == EACCES ? SJ_EPERM : SJ_EIO,
+        return sj_error(errno == ENOENT   ? SJ_ENOTFOUND
+                        : errno == EACCES ? SJ_EPERM
+                                          : SJ_EIO,
                         "%s: %s", segment_path, strerror(errno));
     pthread_mutex_lock(&attaching);
     struct sj_space *space = find(&status);
     if (space != NULL && options->writable && !space->writable) {
-        error = sj_error(SJ_EREADONLY, "'%s' is open in this process for reading only: close that "
-                         "first", space->segment->name);
+        error = sj_error(SJ_EREADONLY,
+                         "'%s' is open in this process for reading only: close that "
+                         "first",
+                         space->segment->name);
     } else if (space != NULL) {
         space->references++;
     } else if ((space = calloc(1, sizeof *space)) == NULL) {
@@ -127,8 +132,8 @@ int sj_space_detach(struct sj_space *space)
     if (space->references > 1) {
         space->references--;
     } else if (sj_lock_inside(space->lock)) {
-        error = sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
-                         space->segment->name);
+        error =
+            sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'", space->segment->name);
     } else {
         pthread_mutex_lock(&table);
         struct sj_space **link = &spaces;

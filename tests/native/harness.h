@@ -25,23 +25,23 @@ static uint64_t test_seed;
 static uint64_t test_state;
 static char test_directory[64];
 
-#define CHECK(condition)                                                                          \
-    do {                                                                                          \
-        if (!(condition)) {                                                                       \
-            fprintf(stderr, "%s:%d: not true: %s (seed %" PRIu64 "; last error: %s)\n", __FILE__, \
-                    __LINE__, #condition, test_seed, sj_error_detail());                          \
-            exit(1);                                                                              \
-        }                                                                                         \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not true: %s (seed %" PRIu64 "; last error: %s)\n", __FILE__,  \
+                    __LINE__, #condition, test_seed, sj_error_detail());                           \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
-#define CHECK_OK(call)                                                                            \
-    do {                                                                                          \
-        int check_error = (call);                                                                 \
-        if (check_error != SJ_OK) {                                                               \
-            fprintf(stderr, "%s:%d: %s: %s: %s (seed %" PRIu64 ")\n", __FILE__, __LINE__, #call,  \
-                    sj_error_text(check_error), sj_error_detail(), test_seed);                    \
-            exit(1);                                                                              \
-        }                                                                                         \
+#define CHECK_OK(call)                                                                             \
+    do {                                                                                           \
+        int check_error = (call);                                                                  \
+        if (check_error != SJ_OK) {                                                                \
+            fprintf(stderr, "%s:%d: %s: %s: %s (seed %" PRIu64 ")\n", __FILE__, __LINE__, #call,   \
+                    sj_error_text(check_error), sj_error_detail(), test_seed);                     \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 /* splitmix64 */

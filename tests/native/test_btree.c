@@ -138,6 +138,8 @@ struct test {
     struct model model;
     uint32_t depth;
     uint64_t spread; /* key numbers are below it */
+    bool may_be_full;
+    uint64_t failures;
     struct model saved[DEPTH_MAX];
 };
 
@@ -169,6 +171,14 @@ static void destroy_tree(void)
     CHECK(stats.live_blocks == 0);
 }
 
+/* A change of the tree is one of the model, unless the segment is full. */
+static bool is_done(int error)
+{
+    CHECK(error == SJ_OK || (test.may_be_full && error == SJ_EFULL));
+    test.failures += error != SJ_OK;
+    return error == SJ_OK;
+}
+
 static void put(uint64_t number, enum sj_put_mode mode)
 {
     struct model *model = &test.model;
@@ -179,8 +189,9 @@ static void put(uint64_t number, enum sj_put_mode mode)
     uint32_t at = model_find(model, key_of(model, number, &key), &found);
     if (!found && model->count == MODEL_MAX)
         return;
-    CHECK_OK(sj_btree_put(&test.tree, &key.key, value_of(model, new_value, &value), mode,
-                          &existed));
+    if (!is_done(sj_btree_put(&test.tree, &key.key, value_of(model, new_value, &value), mode,
+                              &existed)))
+        return;
     CHECK(existed == found);
     if (!found) {
         memmove(model->pair + at + 1, model->pair + at,
@@ -199,8 +210,8 @@ static void delete(uint64_t number)
     bool found;
     uint32_t at = model_find(model, key_of(model, number, &key), &found);
     int error = sj_btree_delete(&test.tree, &key.key);
-    CHECK(error == (found ? SJ_OK : SJ_ENOTFOUND));
-    if (!found)
+    CHECK(found || error == SJ_ENOTFOUND);
+    if (!found || !is_done(error))
         return;
     model->count--;
     memmove(model->pair + at, model->pair + at + 1, (model->count - at) * sizeof model->pair[0]);
@@ -331,12 +342,10 @@ static void begin(void)
 static void end(bool commit)
 {
     test.depth--;
-    if (commit) {
-        CHECK_OK(sj_tx_commit(test.segment));
-    } else {
+    if (!commit)
         sj_tx_abort(test.segment);
+    if (!commit || !is_done(sj_tx_commit(test.segment)))
         test.model = test.saved[test.depth];
-    }
 }
 
 /* `puts` of 100 operations are puts; `run`: keys that follow each other. */
@@ -525,6 +534,50 @@ static void keys_may_be_large(struct sj_segment *segment)
     destroy_tree();
 }
 
+/* Takes all blocks of that many bytes that there are. */
+static void take_all(struct sj_segment *segment, uint64_t bytes)
+{
+    int error;
+    void *block;
+    do {
+        CHECK_OK(sj_tx_op_begin(segment));
+        error = sj_heap_alloc(segment, bytes, &block);
+        if (error != SJ_OK) {
+            CHECK(sj_tx_op_abort(segment, error) == SJ_EFULL);
+            return;
+        }
+        sj_tx_ready(segment);
+        error = sj_tx_op_commit(segment);
+    } while (error == SJ_OK);
+    CHECK(error == SJ_EFULL);
+}
+
+/* In a segment that is nearly full: what fails changes nothing, alone or in a transaction. */
+static void a_full_segment_changes_nothing(struct sj_segment *segment)
+{
+    static const uint64_t sizes[] = {64 << 20, 4 << 20, 256 << 10, 16 << 10, 4096};
+    new_tree(segment, all_kinds[3], 1);
+    test.spread = 3000;
+    batch(2000, 70, 0);
+    test.may_be_full = true;
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        take_all(segment, sizes[i]);
+    for (uint32_t round = 0; round < 30; round++) {
+        if (round % 3 == 0)
+            begin();
+        batch(300, round % 2 == 0 ? 95 : 60, (int32_t)test_below(3) - 1);
+        CHECK_OK(sj_btree_check(&test.tree, NULL, NULL));
+        reads_are_the_model(&test.model);
+        if (round % 3 == 2)
+            end(test_below(2) == 0);
+        take_all(segment, 4096);
+        if (round % 4 == 0)
+            take_all(segment, 16);
+    }
+    printf("%" PRIu64 " operations failed\n", test.failures);
+    CHECK(test.failures > 0);
+}
+
 /* ------------------------------------------------------------------ the segment as it was */
 
 struct copy {
@@ -621,7 +674,7 @@ static int choose_block(void *context, uint64_t block, uint64_t bytes)
     return SJ_OK;
 }
 
-static void damage_is_found_and_survived(struct sj_segment *segment)
+static void damage_is_survived(struct sj_segment *segment)
 {
     for (uint32_t round = 0; round < 400; round++) {
         new_tree(segment, all_kinds[round % 4], round / 4 % 4);
@@ -655,6 +708,58 @@ static void damage_is_found_and_survived(struct sj_segment *segment)
         no_block_is_lost(&test.tree);
         destroy_tree();
     }
+}
+
+/* Whether the checker looks at this word of a node of a byte-keyed tree, or at what it decides. */
+static bool is_checked(const struct sj_block *block, uint64_t word)
+{
+    const uint64_t fanout = SJ_BTREE_INNER_BYTES, count = block->word16;
+    switch (block->kind) {
+    case SJ_KIND_BTREE: /* the rest is read when the tree is opened */
+        return word > 0;
+    case SJ_KIND_BTREE_LEAF:
+        return word == 0 || word == 2 || word == 3 || (word >= 4 && word < 4 + count) ||
+               (word >= 34 && word < 34 + count);
+    case SJ_KIND_BTREE_INNER:
+        return word == 0 ||
+               (word >= 4 && (word < 4 + fanout || (word - 4) % fanout < count));
+    default: /* of entries and separators just the head */
+        return word == 0;
+    }
+}
+
+/* Flips a bit of each word of a block in turn: the check must notice. */
+static int flip_words(void *context, uint64_t block, uint64_t bytes)
+{
+    uint64_t *flips = context, *words = (uint64_t *)(uintptr_t)block;
+    const struct sj_block head = *(struct sj_block *)words;
+    bool node = head.kind == SJ_KIND_BTREE_LEAF || head.kind == SJ_KIND_BTREE_INNER;
+    bytes = head.kind == SJ_KIND_BTREE ? sizeof(struct sj_btree_head) : bytes;
+    for (uint64_t word = 0; word < bytes / 8; word++) {
+        if (!is_checked(&head, word))
+            continue;
+        uint64_t old = words[word];
+        /* Kind, count or skip of a node; the kind of other blocks; or anything. */
+        words[word] ^= 1ull << (word > 0 ? test_below(64) : test_below(node ? 64 : 16));
+        CHECK(sj_btree_check(&test.tree, NULL, NULL) == SJ_ECORRUPT);
+        words[word] = old;
+        ++*flips;
+    }
+    return SJ_OK;
+}
+
+static void every_word_is_checked(struct sj_segment *segment)
+{
+    uint64_t flips = 0;
+    new_tree(segment, all_kinds[3], 1);
+    test.spread = 6000;
+    while (test.model.count < 2600)
+        put(test_below(test.spread), SJ_PUT_ALWAYS);
+    CHECK(test.tree.head->height == 2);
+    CHECK_OK(sj_btree_check(&test.tree, flip_words, &flips));
+    printf("%" PRIu64 " flipped bits were noticed\n", flips);
+    no_block_is_lost(&test.tree);
+    destroy_tree();
 }
 
 /* ------------------------------------------------------------------ crashes */
@@ -770,10 +875,14 @@ int main(void)
     keys_may_be_large(segment);
     CHECK_OK(sj_segment_close(segment, true));
     segment = test_segment("small"); /* copied again and again */
-    damage_is_found_and_survived(segment);
+    every_word_is_checked(segment);
+    damage_is_survived(segment);
 #ifdef SJ_SEAM
     a_death_leaves_before_or_after(segment);
 #endif
+    CHECK_OK(sj_segment_close(segment, true));
+    segment = test_segment("full");
+    a_full_segment_changes_nothing(segment);
     CHECK_OK(sj_segment_close(segment, true));
     return 0;
 }

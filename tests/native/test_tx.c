@@ -160,7 +160,7 @@ static void random_blocks_match_a_model(void)
         CHECK_OK(sj_tx_op_begin(segment));
         if (block[at] == NULL) {
             uint64_t shape = test_below(1000);
-            bytes[at] = shape == 0 ? 1 + test_below(9 << 20)
+            bytes[at] = shape == 0   ? 1 + test_below(9 << 20)
                         : shape < 50 ? 1 + test_below(100000)
                                      : 1 + test_below(2000);
             CHECK_OK(sj_heap_alloc(segment, bytes[at], &block[at]));
