@@ -11,6 +11,8 @@ TESTS  ?=
 
 BIN       := $(abspath $(VENV))/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check --quiet
+comma     := ,
+INSTALLED := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 BUILD     := build/dev
 NATIVE    := build/native
 TOOLS     := 'pip >= 22.1' 'meson-python >= 0.18' 'meson >= 1.3' 'ninja >= 1.10' 'cython >= 3.1' \
@@ -44,7 +46,8 @@ help:
 
 # --- what the machine must have -----------------------------------------------------------------
 
-HAVE_CC   = command -v $${CC:-cc} || command -v gcc || command -v clang
+HAVE_CC   = if [ -n "$$CC" ]; then command -v $$CC; \
+            else command -v cc || command -v gcc || command -v clang; fi
 HAVE_DEV  = $(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
 
@@ -85,13 +88,13 @@ $(VENV)/.tools: pyproject.toml
 	@touch $@
 
 # Files come and go through the lists in the meson files: ninja sees those by itself.
-$(VENV)/.installed: $(VENV)/.tools
+$(INSTALLED): $(VENV)/.tools
 	$(PIP) install --no-build-isolation --config-settings=build-dir=$(BUILD) \
 	    --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # .ci/develop.py says how the tree is made importable, and why not by the editable hook.
-build: $(VENV)/.installed
+build: $(INSTALLED)
 	@$(BIN)/ninja --quiet -C $(BUILD)
 	@$(BIN)/python .ci/develop.py $(BUILD)
 
@@ -101,8 +104,8 @@ demo: build
 test: build
 	$(BIN)/python -m pytest $(TESTS)
 
-bench: build
-	$(PIP) install --no-build-isolation '.[bench]' --dry-run >/dev/null
+bench:
+	@$(MAKE) build EXTRAS=$(EXTRAS),bench
 	@for file in $(BENCH); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 # --- checks -------------------------------------------------------------------------------------
@@ -133,8 +136,11 @@ build/werror/build.ninja: | $(VENV)/.tools
 werror: build/werror/build.ninja
 	$(BIN)/ninja --quiet -C build/werror libspacejmp.a
 
+# Paths among the words get the folder of the repository before them.
+from_here = $(foreach word,$(1),$(if $(wildcard $(firstword $(subst ::, ,$(word)))),$(CURDIR)/)$(word))
+
 # The folder of the run has no spacejmp in it: what is tested is what the wheel installed.
-wheel-test: $(VENV)/.installed
+wheel-test: $(INSTALLED)
 	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir "$$work" .; \
 	$(PYTHON) -m venv "$$work/venv"; \
@@ -143,9 +149,10 @@ wheel-test: $(VENV)/.installed
 	cd "$$work"; unset CYTHON; \
 	venv/bin/python -c 'import spacejmp as s; assert s.__file__.startswith("'"$$work"'"), s'; \
 	venv/bin/python -m pytest -p no:cacheprovider --rootdir '$(CURDIR)' \
-	    -c '$(CURDIR)/pyproject.toml' $(addprefix $(CURDIR)/,$(or $(TESTS),tests)) \
+	    -c '$(CURDIR)/pyproject.toml' $(call from_here,$(or $(TESTS),tests)) \
 	    --deselect tests/test_tidy.py
 
 clean:
+	find spacejmp structures persistence -name '*.so' -type l -delete
 	rm -rf build dist $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

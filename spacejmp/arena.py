@@ -106,7 +106,7 @@ class Extents:
         self._ends[base, name] = base + reserved
 
     def gaps(self) -> Iterator[tuple[int, int]]:
-        """The free ranges of the arena, ascending: start and end. O(n)."""
+        """Give the free ranges of the arena, ascending: start and end. O(n)."""
         start = ARENA_START
         for (base, _), end in self._ends.items():
             if base > start:

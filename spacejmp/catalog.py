@@ -157,7 +157,7 @@ class Catalog:
         return self._lock_file(segment.uuid)
 
     def names(self) -> list[str]:
-        """The names of all VASes, sorted.
+        """List the names of all VASes, sorted.
 
         Returns
         -------
@@ -421,14 +421,14 @@ class Catalog:
         return os.path.join(self.home, "lock", f"{uuid.hex()}.lock")
 
     def _locked(self, timeout: float | None) -> contextlib.AbstractContextManager[None]:
-        """The catalog's lock (I3)."""
+        """Hold the catalog's lock (I3)."""
         path = os.path.join(self.home, "lock", "catalog.lock")
         return locked(path, 0o600 | shared_mode(self.home) & 0o060, timeout)
 
     # Records.
 
     def _read_record(self, name: str) -> VasRecord | None:
-        """The record of a VAS; None when it is missing or damaged."""
+        """Read the record of a VAS; None when it is missing or damaged."""
         path = self._record_file(name)
         data = read_small(path, RECORD_BYTES_MAX)
         if data is None:
@@ -460,7 +460,7 @@ class Catalog:
     # Which segments there are.
 
     def _scan(self) -> dict[str, SegmentInfo | SpaceJmpError]:
-        """What each segment file says of itself, or why it says nothing."""
+        """Ask each segment file what it is; its error when it does not say."""
         found: dict[str, SegmentInfo | SpaceJmpError] = {}
         for name in self.names():
             try:
@@ -531,7 +531,7 @@ class Catalog:
         return base
 
     def _not_found(self, name: str) -> NotFoundError:
-        """The error that says which names there are instead."""
+        """Make the error that says which names there are instead."""
         import difflib
 
         names = self.names()
@@ -581,7 +581,7 @@ class Catalog:
 
 def _check_mode(mode: int) -> None:
     """InvalidArgumentError when these are not permission bits that let the owner in."""
-    if not isinstance(mode, int) or mode & ~0o777 or mode & 0o600 != 0o600:
+    if mode & ~0o177 != 0o600:
         raise InvalidArgumentError(
             f"mode: expected permission bits that let the owner read and write (0o600 to 0o777), "
             f"found {mode!r}; leave it out for 0o600"

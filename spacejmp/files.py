@@ -154,7 +154,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def status_of(path: str) -> os.stat_result | None:
-    """The status of what has this name, links not followed; None when nothing has it."""
+    """Ask for the status of what has this name, no link followed; None when nothing has it."""
     with failures_of("use", path):
         try:
             return os.stat(path, follow_symlinks=False)

@@ -33,7 +33,7 @@ __all__ = [
 
 
 def default_home() -> str:
-    """The home that is used when none is given.
+    """Find the home that is used when none is given.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def default_home() -> str:
 
 
 def absolute_home(home: str) -> str:
-    """The home as an absolute path, ``~`` expanded."""
+    """Make the path of a home absolute, ``~`` expanded."""
     path = os.path.expanduser(home)
     if not path or "\0" in path or path.startswith("~"):
         raise InvalidArgumentError(
@@ -90,13 +90,13 @@ def make_directories(home: str) -> None:
 
 
 def shared_mode(home: str) -> int:
-    """The permission bits of the home."""
+    """Read the permission bits of the home."""
     with failures_of("use", home):
         return stat.S_IMODE(os.stat(home).st_mode)
 
 
 def entries(directory: str) -> list[os.DirEntry[str]]:
-    """What a directory holds; nothing when it does not exist."""
+    """List what a directory holds; nothing when it does not exist."""
     with failures_of("list", directory):
         try:
             with os.scandir(directory) as found:
@@ -106,7 +106,7 @@ def entries(directory: str) -> list[os.DirEntry[str]]:
 
 
 def stems(directory: str, suffix: str) -> Iterator[str]:
-    """The valid names among the files of a directory that end in `suffix`."""
+    """Give the valid names among the files of a directory that end in `suffix`."""
     for entry in entries(directory):
         stem = entry.name.removesuffix(suffix)
         if stem != entry.name and not entry.is_dir(follow_symlinks=False):

@@ -111,7 +111,7 @@ def check_root_name(name: str) -> bytes:
 
 
 def _fault(name: str) -> str | None:
-    """What is wrong with a store's or segment's name, or None."""
+    """Say what is wrong with a store's or segment's name, or None."""
     if not name:
         return "an empty name"
     if len(name) > NAME_MAX:
@@ -125,7 +125,7 @@ def _fault(name: str) -> str | None:
 
 
 def _suggestion(name: str, what: str) -> str:
-    """A usable name that resembles `name`."""
+    """Make a usable name that resembles `name`."""
     import unicodedata
 
     plain = unicodedata.normalize("NFKD", name[: 4 * NAME_MAX])
@@ -135,5 +135,5 @@ def _suggestion(name: str, what: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """The name as messages show it: escaped, and cut when it is long."""
+    """Write the name as messages show it: escaped, and cut when it is long."""
     return ascii(name) if len(name) <= NAME_MAX else f"{name[:32]!a}..."

@@ -86,13 +86,13 @@ class VasRecord(NamedTuple):
 
 
 def record_of(info: SegmentInfo) -> VasRecord:
-    """The record of the VAS that consists of this segment (I2)."""
+    """Make the record of the VAS that consists of this segment (I2)."""
     segment = SegmentRecord(info.name, info.uuid, f"seg/{info.name}.seg", info.base, info.reserved)
     return VasRecord(info.name, info.uuid, info.created_ns, (segment,))
 
 
 def encode_record(record: VasRecord) -> bytes:
-    """The bytes of a record file."""
+    """Make the bytes of a record file."""
     import msgpack
 
     packed: bytes = msgpack.packb(
@@ -143,7 +143,7 @@ def decode_record(data: bytes, name: str, path: str) -> VasRecord:
 
 
 def _checked(fields: dict[Any, Any], name: str) -> VasRecord:
-    """The record in these fields; ValueError when they break I1 or have other types."""
+    """Make the record in these fields; ValueError when they break I1 or have other types."""
     segments = _field(fields, "segments", list)
     if len(segments) != 1 or type(segments[0]) is not dict:
         raise ValueError("expected one segment")
@@ -172,7 +172,7 @@ def _checked(fields: dict[Any, Any], name: str) -> VasRecord:
 
 
 def _field(fields: dict[Any, Any], key: str, kind: type) -> Any:
-    """The value of a key, of exactly this type."""
+    """Take the value of a key, of exactly this type."""
     value = fields.get(key)
     if type(value) is not kind:
         raise ValueError(f"field {key!r}: expected {kind.__name__}, found {type(value).__name__}")

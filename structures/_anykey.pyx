@@ -33,8 +33,12 @@ four to a byte, low bits first, trailing zero bytes left out. 0: an int if it is
 float; 1: a float; 2: a bool; 3: -0.0. So the form is empty for nearly all keys.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, \
-    PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact
@@ -43,9 +47,22 @@ from libc.math cimport INFINITY, floor, frexp, isinf, isnan, ldexp
 from libc.stdint cimport INT64_MIN, int64_t
 from libc.string cimport memchr, memcpy, memset
 
-from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable, raise_corrupt, \
-    raise_too_large, sj_buffer_begin, sj_buffer_drop, sj_buffer_put, sj_buffer_put_byte, \
-    sj_buffer_room, sj_double_bits, sj_int_get, text_decode, text_encode, uint64_t
+from spacejmp.structures._codec_tools cimport (
+    PyGC_Disable,
+    PyGC_Enable,
+    raise_corrupt,
+    raise_too_large,
+    sj_buffer_begin,
+    sj_buffer_drop,
+    sj_buffer_put,
+    sj_buffer_put_byte,
+    sj_buffer_room,
+    sj_double_bits,
+    sj_int_get,
+    text_decode,
+    text_encode,
+    uint64_t,
+)
 
 
 cdef extern from "structures/entry_layout.h" nogil:
@@ -123,8 +140,8 @@ cdef int anykey_encode(object key, sj_buffer *out, uint32_t *form_size) except -
 
 cdef int check_size(size_t size) except -1:
     if size > SJ_KEY_BYTES_MAX:
-        raise_too_large(f"a key is longer than {SJ_KEY_BYTES_MAX} bytes: use a shorter key, such as "
-                        "a hash of it")
+        raise_too_large(f"a key is longer than {SJ_KEY_BYTES_MAX} bytes: use a shorter key, such "
+                        "as a hash of it")
     return 0
 
 

@@ -11,6 +11,6 @@ from spacejmp.structures._codec_tools cimport sj_buffer
 # TypeError, ValueError (too deep), TooLargeError.
 cdef int anyvalue_encode(object value, sj_buffer *out) except -1
 
-# The object; exactly what was encoded. Reads the bytes where they are, and nothing keeps them: a hold
-# may end when this returns. No collection runs inside. CorruptError.
+# The object; exactly what was encoded. Reads the bytes where they are, and nothing keeps them: a
+# hold may end when this returns. No collection runs inside. CorruptError.
 cdef object anyvalue_decode(const uint8_t *value, size_t size)

@@ -2,24 +2,28 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The `any` value codec: Python objects as msgpack, read and written in place.
 
-None, bool, int of 64 bits, float, str, bytes, list and dict are plain msgpack, byte for byte what the
-msgpack package writes (str as UTF-8 in which surrogates may stand alone). All else is an extension whose
-payload is again one msgpack value, of simpler types: the codes 1-6 below are made here, the others by
-anycodec.py, which says them all.
+None, bool, int of 64 bits, float, str, bytes, list and dict are plain msgpack, byte for byte what
+the msgpack package writes (str as UTF-8 in which surrogates may stand alone). All else is an
+extension whose payload is again one msgpack value, of simpler types: the codes 1-6 below are made
+here, the others by anycodec.py, which lists them all.
 
-Why not the msgpack package itself: its Packer turns a bytearray or memoryview into bytes and takes a
-foreign ExtType, also with strict_types; and a read would need a view of memory that the hold protects.
+Why not the msgpack package itself: its Packer turns a bytearray or memoryview into bytes and takes
+a foreign ExtType, also with strict_types; a read would need a view of memory that only a hold
+protects; and both take about three times as long.
 
 Reading trusts nothing: lengths are compared with what is left; as each element of a container
 takes at least a byte of its own, `budget` bounds the elements of all containers together by the
 value's size, so that no memory is asked for which the bytes do not pay for.
 """
 
-from cpython.bytearray cimport PyByteArray_CheckExact, \
-    PyByteArray_FromStringAndSize
+from cpython.bytearray cimport PyByteArray_CheckExact, PyByteArray_FromStringAndSize
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, \
-    PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cpython.complex cimport PyComplex_CheckExact
 from cpython.dict cimport PyDict_CheckExact
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -32,9 +36,22 @@ from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from spacejmp.structures._codec_tools cimport SJ_ANY_BYTES_MAX, PyGC_Disable, PyGC_Enable, raise_corrupt, \
-    raise_too_large, sj_bits_double, sj_buffer_drop, sj_buffer_put, sj_buffer_put_byte, sj_buffer_room, \
-    sj_double_bits, sj_int_get, text_decode, text_encode
+from spacejmp.structures._codec_tools cimport (
+    PyGC_Disable,
+    PyGC_Enable,
+    raise_corrupt,
+    raise_too_large,
+    SJ_ANY_BYTES_MAX,
+    sj_bits_double,
+    sj_buffer_drop,
+    sj_buffer_put,
+    sj_buffer_put_byte,
+    sj_buffer_room,
+    sj_double_bits,
+    sj_int_get,
+    text_decode,
+    text_encode,
+)
 
 
 cdef extern from *:
@@ -71,7 +88,7 @@ cdef tuple python_half():
     return python
 
 
-# --- writing ---------------------------------------------------------------------------------------
+# --- writing -----------------------------------------------------------------------------------
 
 cdef int anyvalue_encode(object value, sj_buffer *out) except -1:
     cdef int64_t number = 0
@@ -147,7 +164,7 @@ cdef int put_unsigned(uint64_t number, sj_buffer *out) except -1:
 
 cdef int put_length(sj_buffer *out, size_t size, uint8_t small, size_t small_max, uint8_t tag8,
                     uint8_t tag16) except -1:
-    """The head of what has a length: inside the tag, or in 1 (when there is a `tag8`), 2, 4 bytes."""
+    """The head of what has a length: inside the tag, or in 1 (if there is a `tag8`), 2, 4 bytes."""
     if size <= small_max and small:
         return sj_buffer_put_byte(out, small | <uint8_t>size)
     if tag8 and size < 0x100:
@@ -155,8 +172,8 @@ cdef int put_length(sj_buffer *out, size_t size, uint8_t small, size_t small_max
     if size < 0x10000:
         return put_head(out, tag16, size, 2)
     if size > SJ_ANY_BYTES_MAX:
-        raise_too_large("a value of codec 'any' is larger than 4 GiB: use a container of bytes or an "
-                        "array")
+        raise_too_large("a value of codec 'any' is larger than 4 GiB: use a container of bytes or "
+                        "an array")
     return put_head(out, tag16 + 1, size, 4)
 
 
@@ -184,8 +201,8 @@ cdef int put_large(object number, sj_buffer *out) except -1:
 
 cdef int check_depth(int depth) except -1:
     if depth >= DEPTH_MAX:
-        raise ValueError(f"a value is nested deeper than {DEPTH_MAX}, or contains itself: store its "
-                         "parts apart, or flatten it")
+        raise ValueError(f"a value is nested deeper than {DEPTH_MAX}, or contains itself: store "
+                         "its parts apart, or flatten it")
     return 0
 
 
@@ -300,8 +317,8 @@ cdef int end_extension(sj_buffer *out, size_t start, uint8_t code) except -1:
     elif size >= 0x100:
         head = 4
     if size > SJ_ANY_BYTES_MAX:
-        raise_too_large("a value of codec 'any' is larger than 4 GiB: use a container of bytes or an "
-                        "array")
+        raise_too_large("a value of codec 'any' is larger than 4 GiB: use a container of bytes or "
+                        "an array")
     sj_buffer_room(out, 3)
     at = out.bytes + start
     if head != 3:
@@ -316,7 +333,7 @@ cdef int end_extension(sj_buffer *out, size_t start, uint8_t code) except -1:
     return 0
 
 
-# --- reading ---------------------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------
 
 cdef object anyvalue_decode(const uint8_t *value, size_t size):
     cdef Reader reader
@@ -360,7 +377,7 @@ cdef int raise_damaged(error) except -1:
 
 
 cdef inline bint is_scalar(uint8_t tag) noexcept:
-    """Whether the tag begins no container and no extension: nothing that calls Python or is collected."""
+    """Whether the tag begins no container or extension: nothing collected, no call of Python."""
     if tag < 0x80 or tag >= 0xE0 or 0xA0 <= tag < 0xC7:
         return True
     return 0xCA <= tag < 0xD4 or 0xD9 <= tag < 0xDC

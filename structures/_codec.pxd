@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3
-"""Keys and values of the mappings from and to Python objects; what the bindings of structures cimport.
+"""Keys and values of the mappings from and to Python objects: what the bindings cimport.
 
     cdef sj_key key
     cdef sj_value value
@@ -9,9 +9,9 @@
     value_keep = value_encode(codec, v, &value, &value_buffer)
     … take the hold, sj_btree_put(&tree, &key, &value, …)
 
-Contract: `key`/`value` are good while the object, the buffer and the returned `keep` live; encode before
-any lock is taken (it may run Python code, and raise). Decoding copies out of the segment, so it
-happens inside the hold; it runs no collection when it builds containers.
+Contract: `key`/`value` are good while the object, the buffer and the returned `keep` live; encode
+before any lock is taken (it may run Python code, and raise). Decoding copies out of the segment,
+so it happens inside the hold; it runs no collection when it builds containers.
 An object is encoded as it is at that moment; a bytearray or memoryview is copied.
 
 In the `word` kinds only `.word` is set, in the `bytes` kinds only `.bytes`, `.size`, `.form_size`.
@@ -21,8 +21,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from spacejmp.structures._codec_tools cimport sj_ascii_get, sj_bits_double, sj_buffer, \
-    sj_double_bits, sj_double_ordered, sj_int_get, sj_ordered_double, text_decode, SJ_WORD_SIGN
+from spacejmp.structures._codec_tools cimport (
+    sj_ascii_get,
+    sj_bits_double,
+    sj_buffer,
+    sj_double_bits,
+    sj_double_ordered,
+    sj_int_get,
+    sj_ordered_double,
+    SJ_WORD_SIGN,
+    text_decode,
+)
 
 
 cdef extern from "structures/entry.h" nogil:
@@ -80,9 +89,10 @@ cdef object value_decode_other(uint8_t codec, const sj_value *value)
 
 
 # A key to look for, or a bound. `side` is 0: `out` is the key. Else no key of this codec equals the
-# object (an int beyond 64 bits, 1.5 as an int, 2**53 + 1 as a float), which lies directly above (side = 1)
-# or below (side = -1) `out` in order: a point lookup is then "absent"; a bound is sought from `out`,
-# with `after` = (side > 0). TypeError for what the codec has no order with; ValueError for NaN.
+# object (an int beyond 64 bits, 1.5 as an int, 2**53 + 1 as a float), which lies directly above
+# (side = 1) or below (side = -1) `out` in order: a point lookup is then "absent"; a bound is sought
+# from `out`, with `after` = (side > 0). TypeError for what the codec has no order with; ValueError
+# for NaN.
 cdef inline object key_find(uint8_t codec, object key, sj_key *out, sj_buffer *buffer, int *side):
     cdef int64_t number = 0
     cdef size_t size = 0

@@ -19,16 +19,21 @@ codec      takes                                               gives back
 A key of another type is a TypeError, on a lookup as well as on a store, as in a sorted container; a
 number that the codec cannot hold is absent on a lookup, and an error on a store.
 
-Values. ``int`` (64 bits), ``float``, ``bytes`` and ``str`` give back their plain type. ``any`` gives back
-exactly what it was given (anycodec.py has the list), and refuses what it could not. ``pickle`` takes
-what `pickle` takes, and executes what it reads: never use it on a store that others can write to.
+Values. ``int`` (64 bits), ``float``, ``bytes`` and ``str`` give back their plain type. ``any``
+gives back exactly what it was given (anycodec.py has the list), and refuses what it could not.
+``pickle`` takes what the pickle module takes, and reading runs whatever code the bytes name: never
+use it on a store that others can write to.
 """
 
 from math import floor
 
 from cpython.bytearray cimport PyByteArray_Check
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, \
-    PyBytes_GET_SIZE
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_Check,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cpython.long cimport PyLong_Check
 from cpython.memoryview cimport PyMemoryView_Check
 from cpython.number cimport PyIndex_Check
@@ -38,10 +43,17 @@ from libc.math cimport INFINITY, isnan
 
 from spacejmp.structures._anykey cimport anykey_decode, anykey_encode
 from spacejmp.structures._anyvalue cimport anyvalue_decode, anyvalue_encode
-from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable, raise_corrupt, \
-    raise_too_large, sj_buffer_begin, sj_buffer_keep, text_encode
+from spacejmp.structures._codec_tools cimport (
+    PyGC_Disable,
+    PyGC_Enable,
+    raise_corrupt,
+    raise_too_large,
+    sj_buffer_begin,
+    sj_buffer_keep,
+    text_encode,
+)
 
-cdef extern from "Python.h":
+cdef extern from *:
     object PyMemoryView_FromMemory(char *memory, Py_ssize_t size, int flags)
     const int PyBUF_READ
 
@@ -89,7 +101,7 @@ cpdef str codec_name(int codec, str role):
     return NAMES[codec]
 
 
-# --- keys ------------------------------------------------------------------------------------------
+# --- keys --------------------------------------------------------------------------------------
 
 cdef object key_encode_other(uint8_t codec, object key, sj_key *out, sj_buffer *buffer, int *side):
     """`side` NULL: for a store."""
@@ -117,8 +129,8 @@ cdef object key_encode_other(uint8_t codec, object key, sj_key *out, sj_buffer *
     else:
         raise ValueError(f"there is no key codec with the id {codec}")
     if size > SJ_KEY_BYTES_MAX:
-        raise_too_large(f"a key of {size} bytes is longer than {SJ_KEY_BYTES_MAX}: use a shorter key, "
-                        "such as a hash of it")
+        raise_too_large(f"a key of {size} bytes is longer than {SJ_KEY_BYTES_MAX}: use a shorter "
+                        "key, such as a hash of it")
     out.size = <uint32_t>size
     return keep
 
@@ -127,8 +139,8 @@ cdef int raise_type(str role, str codec, object found) except -1:
     kind = type(found)
     name = kind.__qualname__ if kind.__module__ == "builtins" else (
         f"{kind.__module__}.{kind.__qualname__}")
-    raise TypeError(f"a {role} of codec {codec!r} is needed, not {name}: convert it with {codec}(…), "
-                    f"or make the container with {role}=\"any\" or another codec")
+    raise TypeError(f"a {role} of codec {codec!r} is needed, not {name}: convert it with "
+                    f"{codec}(…), or make the container with {role}=\"any\" or another codec")
 
 
 cdef object bytes_find(object found, str role, const uint8_t **place, size_t *size):
@@ -199,8 +211,8 @@ cdef object key_float(object key, sj_key *out, int *side):
         real = DBL_MAX if number > 0 else -INFINITY
     if real != number:
         if side is NULL:
-            raise ValueError("a key is not exact as a float: make the container with key=\"any\", or "
-                             "convert the key with float(…)")
+            raise ValueError("a key is not exact as a float: make the container with key=\"any\", "
+                             "or convert the key with float(…)")
         side[0] = 1 if number > real else -1
     out.word = sj_double_ordered(real)
     return None
@@ -215,12 +227,13 @@ cdef object key_decode_other(uint8_t codec, const sj_key *key):
     if codec == CODEC_FLOAT:
         real = sj_ordered_double(key.word)
         if isnan(real):
-            raise_corrupt("a stored key of codec 'float' is NaN: the segment is damaged, run check()")
+            raise_corrupt("a stored key of codec 'float' is NaN: the segment is damaged, run "
+                          "check()")
         return real
     raise ValueError(f"there is no key codec with the id {codec}")
 
 
-# --- values ----------------------------------------------------------------------------------------
+# --- values ------------------------------------------------------------------------------------
 
 cdef object value_encode_other(uint8_t codec, object value, sj_value *out, sj_buffer *buffer):
     cdef size_t size = 0
@@ -263,7 +276,8 @@ cdef int value_number(uint8_t codec, object value, sj_value *out) except -1:
         raise_type("value", "int", value)
     number = value.__index__()
     if not -INT64_MAX - 1 <= number <= INT64_MAX:
-        raise OverflowError("a value does not fit in 64 bits: make the container with value=\"any\"")
+        raise OverflowError("a value does not fit in 64 bits: make the container with "
+                            "value=\"any\"")
     out.word = <uint64_t><int64_t>number
     return 0
 
@@ -294,7 +308,7 @@ cdef object unpickle(const sj_value *value):
             PyGC_Enable()
 
 
-# --- for tests and tools ---------------------------------------------------------------------------
+# --- for tests and tools -----------------------------------------------------------------------
 
 def encode_key(str codec, key):
     """Encode a key to store: its word (an int) or its bytes, and its form."""

@@ -32,7 +32,7 @@ cdef extern from "structures/codec_buffer.h":
     double sj_ordered_double(uint64_t word) nogil
 
 
-cdef extern from "Python.h":
+cdef extern from *:
     bint PyGC_Disable()
     bint PyGC_Enable()
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -60,7 +60,7 @@ cdef inline str text_decode(const uint8_t *text, size_t size):
 
 
 cdef inline object text_encode(object text, const uint8_t **place, size_t *size):
-    """Finds the UTF-8 bytes of a str without a copy where it can; keep `text` and what this gives."""
+    """Finds the UTF-8 bytes of a str, without a copy if it can; keep `text` and what this gives."""
     cdef Py_ssize_t count = 0
     cdef bytes owner
     if sj_ascii_get(text, place, size):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The types of the `any` codec that are not msgpack's own, as parts that are.
 
-An object of such a type is stored as a msgpack extension: a code, and a payload that is one value of
-simpler types, its *parts*. `reduce` takes an object apart, `build` makes it again. The codes are on the
-media and never change:
+An object of such a type is stored as a msgpack extension: a code, and a payload that is one value
+of simpler types, its *parts*. `reduce` takes an object apart, `build` makes it again. The codes are
+on the media and never change:
 
 ====  ==================  =====================================================================
 code  type                payload
@@ -27,8 +27,8 @@ code  type                payload
 26    numpy scalar        [dtype, bytes]; of str_ and bytes_ the str or bytes instead of both
 ====  ==================  =====================================================================
 
-Codes 1–6 are made in ``_anyvalue.pyx``. Nothing here is imported before the first object of its type
-is met, and no stored byte ever chooses what is imported or called, but for the code in this table.
+Codes 1–6 are made in ``_anyvalue.pyx``. Nothing here is imported before the first object of its
+type is met, and no stored byte chooses what is imported or called, but for the code in this table.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _builders: dict[int, Builder] = {}
 
 
 def reduce(value: object) -> tuple[int, object]:
-    """Take a value apart: its extension code and its parts; TypeError when the codec has no such type."""
+    """Take a value apart: its code and its parts; TypeError when the codec has no such type."""
     kind = type(value)
     reducer = _reducers.get(kind)
     if reducer is None:
@@ -82,7 +82,7 @@ def build(code: int, parts: Any) -> object:
     return builder(parts)
 
 
-# --- what is not stored ------------------------------------------------------------------------------
+# --- what is not stored ------------------------------------------------------------------------
 
 
 def _name(kind: type) -> str:
@@ -98,7 +98,9 @@ def _base(value: object, bases: tuple[type, ...]) -> type | None:
 def value_type_error(value: object) -> TypeError:
     """Say which type the `any` value codec does not take, and the ways out."""
     kind = type(value)
-    base = _base(value, (bool, int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset))
+    base = _base(
+        value, (bool, int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+    )
     if hasattr(kind, "__dataclass_fields__"):
         remedy = "convert it with dataclasses.asdict(…)"
     elif base is not None:
@@ -135,7 +137,7 @@ def key_type_error(key: object) -> TypeError:
     )
 
 
-# --- dates and times ---------------------------------------------------------------------------------
+# --- dates and times ---------------------------------------------------------------------------
 
 
 def _load_datetime() -> None:
@@ -150,7 +152,7 @@ def _load_datetime() -> None:
         return TIME, zoned([value.hour, value.minute, value.second, value.microsecond], value)
 
     def reduce_datetime(value: datetime) -> tuple[int, object]:
-        day = [value.year, value.month, value.day]
+        day: list[object] = [value.year, value.month, value.day]
         parts = [*day, value.hour, value.minute, value.second, value.microsecond]
         return DATETIME, zoned(parts, value)
 
@@ -209,7 +211,7 @@ def _load_zoneinfo() -> None:
     _builders[ZONE] = build_zone
 
 
-# --- Decimal, UUID, paths ----------------------------------------------------------------------------
+# --- Decimal, UUID, paths ----------------------------------------------------------------------
 
 
 def _load_decimal() -> None:
@@ -244,7 +246,7 @@ def _load_pathlib() -> None:
     _builders[PATH] = build_path
 
 
-# --- numpy -------------------------------------------------------------------------------------------
+# --- numpy -------------------------------------------------------------------------------------
 
 
 def _load_numpy() -> None:
@@ -312,16 +314,19 @@ def _build_dtype(parts: Any) -> np.dtype[Any]:
     }
     if any(title is not None for title in titles):
         spec["titles"] = titles
-    return np.dtype(spec, align=aligned)
+    make: Callable[..., np.dtype[Any]] = np.dtype
+    return make(spec, align=aligned)
 
 
 def _reduce_array(value: np.ndarray[Any, Any]) -> tuple[int, object]:
     import numpy as np
 
     dtype = _dtype_parts(value.dtype, "array")
-    order: Literal["C", "F"] = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+    order: Literal["C", "F"] = (
+        "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
+    )
     flat = value.ravel(order=order)
-    raw = memoryview(flat.view(np.uint8)) if flat.size else b""
+    raw = flat.view(np.uint8).data if flat.size else b""
     return ARRAY, [dtype, list(value.shape), order, raw]
 
 
@@ -336,7 +341,10 @@ def _build_array(parts: list[Any]) -> object:
         count *= size
     if dtype.itemsize == 0 or count * dtype.itemsize != len(raw) or order not in ("C", "F"):
         raise ValueError("the bytes of an array do not fit its shape")
-    return np.ndarray(shape, dtype, buffer=_as_bytes(raw), order=order).copy(order=order)
+    array = np.empty(shape, dtype, order)
+    if raw:
+        array.ravel(order="K").view(np.uint8).data[:] = _as_bytes(raw)
+    return array
 
 
 def _reduce_numpy_scalar(value: Any) -> tuple[int, object]:
@@ -345,7 +353,7 @@ def _reduce_numpy_scalar(value: Any) -> tuple[int, object]:
     if not isinstance(value, np.generic):
         raise value_type_error(value)
     if type(value) is np.str_:
-        return SCALAR, str(value)
+        return SCALAR, str.__str__(value)  # its own leaves trailing NULs out
     if type(value) is np.bytes_:
         return SCALAR, bytes(value)
     dtype = value.dtype
@@ -368,7 +376,7 @@ def _build_numpy_scalar(parts: Any) -> object:
     return np.ndarray((1,), dtype, buffer=bytearray(raw))[0]
 
 
-# --- tables ------------------------------------------------------------------------------------------
+# --- tables ------------------------------------------------------------------------------------
 
 
 def _as_int(part: object) -> int:

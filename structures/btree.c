@@ -5,14 +5,13 @@
  *   put x     | … b d e … |  →  | … b x d e … |      keys and slots from x on move one up
  *   delete d  | … b d e … |  →  | … b e … |          keys and slots after d move one down
  *
- * A put into a full leaf goes to btree_split.c; a delete that leaves a leaf less than a third full to
- * btree_merge.c.
+ * A put into a full leaf goes to btree_split.c; a delete that leaves a leaf less than a third full
+ * to btree_merge.c.
  *
- * Crash rule: what moves, the leaf's head, the counts on the way down and the tree's count are logged
- * before any of them is stored: recovery yields the leaf before. Words that are logged are stored
- * in the apply part only, so that a plan that fails has changed nothing.
+ * Crash rule: what moves, the leaf's head, the counts on the way down and the tree's count are
+ * logged before any of them is stored: recovery yields the leaf before.
  *
- * Cost: the way down, and about 8 + height log entries.
+ * Cost: the way down, and 4 + height log entries.
  */
 #include "structures/btree_plan.h"
 
@@ -83,22 +82,36 @@ int sj_btree_get(const struct sj_btree *tree, const struct sj_key *key, struct s
 
 /* ------------------------------------------------------------------ changes of one leaf */
 
-/* Logs the counts on the way down, the tree's, and the leaf's head. */
-static int log_counts(struct sj_btree *tree, const struct btree_path *path, bool bytes)
+/*
+ * The last part of a plan: the counts on the way down, the tree's and the leaf's become one more or
+ * less at sj_tx_ready. That no word of them is stored before the last one is logged is what makes a
+ * plan that fails here harmless; so what is pending already is settled first.
+ */
+static int change_counts(struct sj_btree *tree, const struct btree_path *path, bool bytes,
+                         int64_t change)
 {
     struct sj_segment *segment = tree->segment;
+    if (!btree_plain(tree))
+        sj_tx_ready(segment);
     for (uint32_t i = 0; i < path->height; i++) {
         struct sj_btree_inner *inner = path->step[i].inner;
-        int error = sj_tx_node_range(segment, &inner->node, sizeof *inner,
-                                     &inner_items(inner, bytes)[path->step[i].index], 8);
+        uint64_t *items = inner_items(inner, bytes) + path->step[i].index;
+        int error =
+            sj_tx_node_word(segment, &inner->node, sizeof *inner, items, *items + (uint64_t)change);
         if (SJ_UNLIKELY(error != SJ_OK))
             return error;
     }
-    int error = sj_tx_range(segment, &tree->head->count, 8);
+    uint64_t *count = &tree->head->count;
+    int error = sj_tx_word(segment, count, *count + (uint64_t)change);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    return sj_tx_node_range(segment, &path->leaf->node, sizeof *path->leaf, path->leaf, 8);
+    struct sj_node *node = &path->leaf->node;
+    return sj_tx_node_word(
+        segment, node, sizeof *path->leaf, (uint64_t *)node,
+        node_head(SJ_KIND_BTREE_LEAF, node->count + (uint32_t)change, node->aux));
 }
+
+_Static_assert(SJ_BTREE_HEIGHT_MAX + 2 <= SJ_TX_PENDING, "all counts wait for the last one");
 
 /* Logs the leaf's keys and slots [from, to). */
 static int log_items(struct sj_btree *tree, struct sj_btree_leaf *leaf, uint32_t from, uint32_t to)
@@ -112,21 +125,8 @@ static int log_items(struct sj_btree *tree, struct sj_btree_leaf *leaf, uint32_t
     return sj_tx_node_range(tree->segment, &leaf->node, sizeof *leaf, leaf->slot + from, bytes);
 }
 
-/* Stores the counts: one item more or less. */
-static void store_counts(struct sj_btree *tree, const struct btree_path *path, bool bytes,
-                         int64_t change)
-{
-    for (uint32_t i = 0; i < path->height; i++) {
-        uint64_t *items = inner_items(path->step[i].inner, bytes) + path->step[i].index;
-        sj_store(items, *items + (uint64_t)change);
-    }
-    sj_store(&tree->head->count, tree->head->count + (uint64_t)change);
-    struct sj_node *node = &path->leaf->node;
-    sj_store(node, node_head(SJ_KIND_BTREE_LEAF, node->count + (uint32_t)change, node->aux));
-}
-
-/* A leaf that has room takes one more item: the place of the new one is not in use and needs no log when it
- * is the last. */
+/* A leaf that has room takes one more item: the place of the new one is not in use and needs no
+ * log when it is the last. */
 SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint64_t word,
                      uint64_t slot, bool bytes)
 {
@@ -134,7 +134,7 @@ SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint6
     uint32_t at = path->at, count = leaf->node.count;
     int error = log_items(tree, leaf, at, at < count ? count + 1 : count);
     if (SJ_LIKELY(error == SJ_OK))
-        error = log_counts(tree, path, bytes);
+        error = change_counts(tree, path, bytes, 1);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
     sj_tx_ready(tree->segment);
@@ -146,7 +146,6 @@ SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint6
     sj_store(leaf->slot + at, slot);
     sj_tx_stored(tree->segment, leaf->key + at, 8);
     sj_tx_stored(tree->segment, leaf->slot + at, 8);
-    store_counts(tree, path, bytes, 1);
     return SJ_OK;
 }
 
@@ -157,13 +156,12 @@ static int take_out(struct sj_btree *tree, const struct btree_path *path, bool b
     uint32_t at = path->at, last = leaf->node.count - 1u;
     int error = log_items(tree, leaf, at, last);
     if (error == SJ_OK)
-        error = log_counts(tree, path, bytes);
+        error = change_counts(tree, path, bytes, -1);
     if (error != SJ_OK)
         return error;
     sj_tx_ready(tree->segment);
     sj_move(leaf->key + at, leaf->key + at + 1, 8 * (last - at));
     sj_move(leaf->slot + at, leaf->slot + at + 1, 8 * (last - at));
-    store_counts(tree, path, bytes, -1);
     return SJ_OK;
 }
 
@@ -214,8 +212,7 @@ SJ_INLINE int put_new(struct sj_btree *tree, const struct btree_path *path,
         if (error == SJ_OK)
             run_moved(tree, path);
     } else {
-        uint64_t word =
-            bytes ? text_fragment(key_text(key), path->leaf->node.aux) : key->word;
+        uint64_t word = bytes ? text_fragment(key_text(key), path->leaf->node.aux) : key->word;
         error = insert(tree, path, word, slot, bytes);
     }
     if (SJ_UNLIKELY(error != SJ_OK))
@@ -227,8 +224,7 @@ SJ_INLINE int put(struct sj_btree *tree, const struct sj_key *key, const struct 
                   enum sj_put_mode mode, bool *existed, bool bytes)
 {
     struct btree_path path;
-    int error = btree_plain(tree) ? SJ_OK
-                                  : sj_item_fits(tree->segment, tree->kinds, key, value);
+    int error = btree_plain(tree) ? SJ_OK : sj_item_fits(tree->segment, tree->kinds, key, value);
     if (SJ_LIKELY(error == SJ_OK))
         error = path_to(tree, key, bytes, &path);
     if (SJ_UNLIKELY(error != SJ_OK))

@@ -2,8 +2,8 @@
 /*
  * btree.h: an ordered mapping: a B+tree with order statistics, in a segment.
  *
- * The caller has a read hold for what takes a `const struct sj_btree *`, a write hold for the rest. Every
- * change is one atomic operation, alone or inside a transaction. Damage found on the way is
+ * The caller has a read hold for what takes a `const struct sj_btree *`, a write hold for the rest.
+ * Every change is one atomic operation, alone or inside a transaction. Damage found on the way is
  * SJ_ECORRUPT and changes nothing.
  *
  * Cost: search, insert, delete, rank, select O(log n); next O(1); count O(1).
@@ -16,9 +16,9 @@
 #include "structures/entry.h"
 
 /*
- * A tree in this process: where its head is, and what its items are. `run_*` says where the last insertion
- * went and how many before it went to the places next to each other (> 0 ascending, < 0 descending): a
- * hint for splits, never followed.
+ * A tree in this process: where its head is, and what its items are. `run_*` says where the last
+ * insertion went and how many before it went to the places next to each other (> 0 ascending, < 0
+ * descending): a hint for splits, never followed.
  */
 struct sj_btree {
     struct sj_segment *segment;
@@ -29,15 +29,15 @@ struct sj_btree {
     int32_t run;
 };
 
-/* The item that is given next, in either direction; `leaf` NULL: there is none. Good until the tree is
- * changed. */
+/* The item that is given next, in either direction; `leaf` NULL: there is none. Good until the
+ * tree is changed. */
 struct sj_btree_cursor {
     struct sj_btree_leaf *leaf;
     uint32_t at;
 };
 
-/* Makes an empty tree; in the plan of an operation that the caller has begun (the caller adds the root).
- * SJ_EFULL. */
+/* Makes an empty tree; in the plan of an operation that the caller has begun (the caller adds
+ * the root). SJ_EFULL. */
 SJ_API int sj_btree_create(struct sj_segment *segment, struct sj_kinds kinds, uint64_t *head);
 
 /* Opens the tree whose head is at `head`. SJ_ECORRUPT. */
@@ -50,8 +50,8 @@ SJ_API int sj_btree_get(const struct sj_btree *tree, const struct sj_key *key,
                         struct sj_value *value);
 
 /* `*existed`: there was an entry (with SJ_PUT_NEW it is untouched). SJ_ETOOBIG, SJ_EFULL. */
-SJ_API int sj_btree_put(struct sj_btree *tree, const struct sj_key *key, const struct sj_value *value,
-                        enum sj_put_mode mode, bool *existed);
+SJ_API int sj_btree_put(struct sj_btree *tree, const struct sj_key *key,
+                        const struct sj_value *value, enum sj_put_mode mode, bool *existed);
 
 /* SJ_ENOTFOUND. */
 SJ_API int sj_btree_delete(struct sj_btree *tree, const struct sj_key *key);
@@ -80,17 +80,17 @@ SJ_API int sj_btree_rank(const struct sj_btree *tree, const struct sj_key *key, 
                          uint64_t *rank);
 
 /*
- * Reads up to `wanted` items from the cursor on, forward or backward, and moves the cursor past them.
- * `*got` < wanted: the end was reached. Blobs and entries ahead are prefetched.
+ * Reads up to `wanted` items from the cursor on, forward or backward, and moves the cursor past
+ * them. `*got` < wanted: the end was reached. Blobs and entries ahead are prefetched.
  */
 SJ_API int sj_btree_read(const struct sj_btree *tree, struct sj_btree_cursor *cursor, bool backward,
                          uint32_t wanted, struct sj_item *items, uint32_t *got);
 
 /*
- * Bulk load of ascending keys into an empty tree: leaves are filled to `fill_percent` and nothing is
- * logged but allocations. begin … add* … end happen inside one transaction of the caller
- * (sj_tx_begin), whose commit publishes all of it. SJ_EORDER when a key is not above the one before;
- * after any failure the caller aborts the transaction.
+ * Bulk load of ascending keys into an empty tree: leaves are filled to `fill_percent` and nothing
+ * is logged but allocations. begin … add* … end happen inside one transaction of the caller
+ * (sj_tx_begin), whose commit publishes all of it. SJ_EORDER when a key is not above the one
+ * before; after any failure the caller aborts the transaction.
  */
 struct sj_btree_bulk; /* volatile, owned by the caller between begin and end */
 SJ_API int sj_btree_bulk_begin(struct sj_btree *tree, uint32_t fill_percent,
@@ -103,8 +103,8 @@ SJ_API int sj_btree_bulk_end(struct sj_btree_bulk *bulk);
 SJ_API void sj_btree_bulk_drop(struct sj_btree_bulk *bulk);
 
 /*
- * Verifies order, fences, counts, links, kinds and reachability, and calls `visit` for each block the tree
- * has in the heap (see sj_heap_check), its head included. SJ_ECORRUPT with the place.
+ * Verifies order, fences, counts, links, kinds and reachability, and calls `visit` for each block
+ * the tree has in the heap (see sj_heap_check), its head included. SJ_ECORRUPT with the place.
  */
 SJ_API int sj_btree_check(const struct sj_btree *tree, sj_heap_visit *visit, void *context);
 

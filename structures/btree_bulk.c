@@ -7,13 +7,13 @@
  *                        leaves    closed: | … full … |    open: | x y z
  *   on the media         A … H and the leaves below them, linked
  *
- * Each level has an open node, which is being filled, and the closed one before it, which is full. When
- * the open one is full as well, the closed one is stored and given to the level above. At the end
- * the two share their items evenly if the open one has few. So every node but a lone one is at
+ * Each level has an open node, which is being filled, and the closed one before it, which is full.
+ * When the open one is full as well, the closed one is stored and given to the level above. At the
+ * end the two share their items evenly if the open one has few. So every node but a lone one is at
  * least half as full as asked for.
  *
- * Nodes are built in memory and stored once, whole. Their blocks are allocated when they are opened,
- * in operations of their own, inside the caller's transaction.
+ * Nodes are built in memory and stored once, whole. Their blocks are allocated when they are
+ * opened, in operations of their own, inside the caller's transaction.
  *
  * Crash rule: everything is fresh; the three words of the head, logged, publish it.
  * Cost: O(1) an item; memory: 12 KiB a level.
@@ -32,7 +32,7 @@ struct bulk_leaf {
 
 struct bulk_inner {
     struct sj_btree_inner *inner;
-    struct btree_inner_row row; /* the first child's separator is what divides it from the one before */
+    struct btree_inner_row row; /* the first separator divides it from the node before */
 };
 
 struct bulk_level {
@@ -143,8 +143,7 @@ static int push(struct sj_btree_bulk *bulk, uint32_t number, uint64_t child, uin
     if (level->open.row.count == bulk->inner_fill)
         error = close_inner(bulk, number);
     if (error == SJ_OK && level->open.row.count == 0)
-        error = btree_fresh(bulk->tree, sizeof(struct sj_btree_inner),
-                            (void **)&level->open.inner);
+        error = btree_fresh(bulk->tree, sizeof(struct sj_btree_inner), (void **)&level->open.inner);
     if (error != SJ_OK)
         return error;
     struct btree_inner_row *row = &level->open.row;
@@ -242,8 +241,7 @@ int sj_btree_bulk_add(struct sj_btree_bulk *bulk, const struct sj_key *key,
         return sj_error(SJ_EORDER, "item %llu of a bulk load is not above the one before",
                         (unsigned long long)bulk->count);
     int error = btree_plain(tree) ? SJ_OK : make_slot(tree, key, value, &slot);
-    if (SJ_LIKELY(error == SJ_OK) &&
-        SJ_UNLIKELY(row->count == 0 || row->count == bulk->leaf_fill))
+    if (SJ_LIKELY(error == SJ_OK) && SJ_UNLIKELY(row->count == 0 || row->count == bulk->leaf_fill))
         error = open_leaf(bulk);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;

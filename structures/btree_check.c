@@ -2,8 +2,8 @@
 /*
  * btree_check.c: every invariant of btree_layout.h, I1 … I7, verified by whole keys.
  *
- * The walk is depth first, left to right, and carries the two fences of the node it is at. Keys must
- * lie between them and ascend, so no leaf can be met twice: the walk ends on any media.
+ * The walk is depth first, left to right, and carries the two fences of the node it is at. Keys
+ * must lie between them and ascend, so no leaf can be met twice: the walk ends on any media.
  *
  * Cost: O(n); reads every block of the tree.
  */
@@ -44,8 +44,7 @@ static int check_slot(struct walk *walk, const struct sj_btree_leaf *leaf, uint3
                       struct sj_item *item)
 {
     const struct sj_btree *tree = walk->tree;
-    int error =
-        sj_slot_item(tree->segment, tree->kinds, leaf->key[at], &leaf->slot[at], item);
+    int error = sj_slot_item(tree->segment, tree->kinds, leaf->key[at], &leaf->slot[at], item);
     if (error != SJ_OK || btree_plain(tree))
         return error;
     uint64_t block = leaf->slot[at];
@@ -90,8 +89,7 @@ static int check_items(struct walk *walk, const struct sj_btree_leaf *leaf,
             return bad(walk, &leaf->key[i], "a key above the one before it (I1)");
         if (!is_inside(tree, range, &item.key))
             return bad(walk, &leaf->key[i], "a key between its node's fences (I2)");
-        if (btree_bytes(tree) &&
-            leaf->key[i] != text_fragment(key_text(&item.key), leaf->node.aux))
+        if (btree_bytes(tree) && leaf->key[i] != text_fragment(key_text(&item.key), leaf->node.aux))
             return bad(walk, &leaf->key[i], "the fragment of the slot's key");
         before = item;
     }
@@ -133,8 +131,8 @@ static int check_separator(struct walk *walk, struct sj_btree_inner *inner, uint
         fence->text = separator_at(tree, fence->block);
         if (fence->text.bytes == NULL)
             return damaged_separator(tree, fence->block);
-        int error = visit_block(walk, fence->block,
-                                sizeof(struct sj_btree_separator) + fence->text.size);
+        int error =
+            visit_block(walk, fence->block, sizeof(struct sj_btree_separator) + fence->text.size);
         if (error != SJ_OK)
             return error;
         if (*key != text_fragment(fence->text, inner->node.aux))
@@ -180,8 +178,8 @@ static int check_children(struct walk *walk, struct sj_btree_inner *inner, uint6
             if (error != SJ_OK)
                 return error;
         }
-        int error = check_node(walk, inner_children(inner, bytes)[i], level - 1, &part, false,
-                               &below);
+        int error =
+            check_node(walk, inner_children(inner, bytes)[i], level - 1, &part, false, &below);
         if (error != SJ_OK)
             return error;
         if (below != inner_items(inner, bytes)[i])
@@ -222,8 +220,8 @@ int sj_btree_check(const struct sj_btree *tree, sj_heap_visit *visit, void *cont
     struct walk walk = {.tree = tree,
                         .visit = visit,
                         .context = context,
-                        .budget = sj_segment_committed(tree->segment) /
-                                  sizeof(struct sj_btree_leaf)};
+                        .budget =
+                            sj_segment_committed(tree->segment) / sizeof(struct sj_btree_leaf)};
     static const struct range everything;
     uint64_t items;
     if (head->height > SJ_BTREE_HEIGHT_MAX)

@@ -4,9 +4,9 @@
  *
  *   | a b c | ⇄ | d e | ⇄ | f g h |      seek(c′) → d      seek_last(c′) → c      select(3) → d
  *
- * A cursor is at the item that is given next, in either direction. Reading goes along the leaves; a leaf
- * is only entered when its keys go on where the last one's ended. So reading ends whatever the links
- * of a damaged tree are: each leaf is entered at most once.
+ * A cursor is at the item that is given next, in either direction. Reading goes along the leaves; a
+ * leaf is only entered when its keys go on where the last one's ended. So reading ends whatever the
+ * links of a damaged tree are: each leaf is entered at most once.
  *
  * Cost: seek, select, rank: the way down. read: O(items), and what is ahead is prefetched.
  */

@@ -5,8 +5,8 @@
  *   clear     head ─→ top … leaves, entries        →   head ─→ an empty leaf
  *   destroy   head ─→ top … leaves, entries        →   nothing
  *
- * Nodes are walked depth first. A damaged tree may lead to the same nodes again and again: the walk ends
- * when it has seen more nodes than the segment can hold.
+ * Nodes are walked depth first. A damaged tree may lead to the same nodes again and again: the walk
+ * ends when it has seen more nodes than the segment can hold.
  *
  * Crash rule: the frees are carried out by the commit (tx.h), clear's three words are logged.
  * Cost: O(n).

@@ -2,27 +2,30 @@
 /*
  * btree_layout.h: the B+tree on the media.
  *
- *   head ─ top ─→ inner ─ child[i] ─→ inner … ─→ leaf ⇄ leaf ⇄ leaf      (height = levels of inner nodes)
+ *   head ─ top ─→ inner ─ child[i] ─→ inner … ─→ leaf ⇄ leaf ⇄ leaf
+ *                                     (height = levels of inner nodes)
  *
  *   leaf, 512 bytes:     node head | next | previous | key[30] | slot[30]
- *   inner, 2048 bytes:   node head | two spare words | key[n] | child[n] | items[n] (| separator[n])
+ *   inner, 2048 bytes:   node head | two spare words | key[n] | child[n] | items[n]
+ *                        (| separator[n])
  *                        n = 84 for word keys, 63 for byte keys (which have `separator`)
  *
- * key[i] is the key itself for word keys. For byte keys it is a fragment: the eight bytes of the key
- * after the first `skip` ones (node.aux), big endian, padded with zeros, so that most comparisons
- * are of one word; ties are decided by the entry's (leaf) or the separator's (inner) whole key.
+ * key[i] is the key itself for word keys. For byte keys it is a fragment: the eight bytes of the
+ * key after the first `skip` ones (node.aux), big endian, padded with zeros, so that most
+ * comparisons are of one word; ties are decided by the entry's (leaf) or the separator's (inner)
+ * whole key.
  *
  * I1  In a node the keys ascend strictly (by whole key).
- * I2  Keys below child[i] are ≥ the separator i and < the separator i + 1; key[0] of an inner node and
- *     separator[0] are not used (0).
+ * I2  Keys below child[i] are ≥ the separator i and < the separator i + 1; key[0] of an inner node
+ *     and separator[0] are not used (0).
  * I3  All keys of a byte-keyed node share their first `skip` bytes: skip = the length of the common
  *     prefix of the node's two fences (the separators around it on the way down); 0 when a fence is
  *     missing. So a key that is looked for in a node shares them as well.
  * I4  items[i] = the number of items below child[i]; head.count = the sum at the top.
  * I5  Leaves are linked in key order; every leaf but a lone top one has ≥ 1 item.
  * I6  All leaves are at the same depth, `height` steps below the top.
- * I7  An inner node has ≥ 2 children. Its unused keys are all ones, so that a search need not look at
- *     the count; other unused words, and all of a leaf's, may be anything.
+ * I7  An inner node has ≥ 2 children. Its unused keys are all ones, so that a search need not look
+ *     at the count; other unused words, and all of a leaf's, may be anything.
  */
 #ifndef SJ_STRUCTURES_BTREE_LAYOUT_H
 #define SJ_STRUCTURES_BTREE_LAYOUT_H
@@ -32,14 +35,14 @@
 
 #include "persistence/media_layout.h"
 
-#define SJ_BTREE_LEAF_ITEMS 30
-#define SJ_BTREE_INNER_WORD 84
+#define SJ_BTREE_LEAF_ITEMS  30
+#define SJ_BTREE_INNER_WORD  84
 #define SJ_BTREE_INNER_BYTES 63
-#define SJ_BTREE_HEIGHT_MAX 24
+#define SJ_BTREE_HEIGHT_MAX  24
 
 struct sj_btree_head {
-    uint16_t kind; /* SJ_KIND_BTREE */
-    uint8_t key_kind;   /* enum sj_item_kind */
+    uint16_t kind;    /* SJ_KIND_BTREE */
+    uint8_t key_kind; /* enum sj_item_kind */
     uint8_t value_kind;
     uint32_t zero;
     uint64_t count;
@@ -58,7 +61,8 @@ struct sj_btree_leaf {
 struct sj_btree_inner {
     struct sj_node node; /* aux = skip */
     uint64_t zero[2];
-    uint64_t words[252]; /* key | child | items (| separator), each of the capacity for the key kind */
+    uint64_t
+        words[252]; /* key | child | items (| separator), each of the capacity for the key kind */
 };
 
 struct sj_btree_separator {

@@ -10,10 +10,10 @@
  *                 ↓   ↓                             ↓   ↓
  *             | a b c … j | | k l |  − l        | a … e | | f … k |
  *
- * The node and a sibling below the same parent become one, when that leaves some room, else share their
- * items evenly. A merge takes a child from the parent, which may get too empty itself, and so on up to
- * the top, which goes when it has one child left. Fences other than the one between the two nodes
- * never change, so no other node's skip does.
+ * The node and a sibling below the same parent become one, when that leaves some room, else share
+ * their items evenly. A merge takes a child from the parent, which may get too empty itself, and so
+ * on up to the top, which goes when it has one child left. Fences other than the one between the
+ * two nodes never change, so no other node's skip does.
  *
  * Crash rule: one operation of btree_plan.h. Cost: amortised O(1) a deletion.
  */
@@ -34,8 +34,8 @@ static int pair_fences(const struct btree_plan *plan, struct pair *pair)
 {
     const struct btree_path *path = plan->path;
     pair->low = pair->high = (struct btree_fence){0};
-    pair->middle = (struct btree_fence){
-        .word = inner_keys(path->step[pair->step].inner)[pair->right]};
+    pair->middle =
+        (struct btree_fence){.word = inner_keys(path->step[pair->step].inner)[pair->right]};
     if (!btree_bytes(plan->tree))
         return SJ_OK;
     int error = btree_fence_low(plan->tree, path, pair->step, pair->right - 1, &pair->low);

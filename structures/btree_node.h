@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * btree_node.h: nodes of a B+tree as the code sees them: their arrays, and pointers to them checked.
+ * btree_node.h: nodes of a B+tree as the code sees them: their arrays, and pointers to them
+ * checked.
  *
- * What a pointer read from media leads to is a node only after leaf_at(), inner_at() or separator_at()
- * said so: range, alignment, kind and count were right. Everything else in a node (keys, skips,
- * addresses) may be any number: the code that uses it stays inside the node, or checks it.
+ * What a pointer read from media leads to is a node only after leaf_at(), inner_at() or
+ * separator_at() said so: range, alignment, kind and count were right. Everything else in a node
+ * (keys, skips, addresses) may be any number: the code that uses it stays inside the node, or
+ * checks it.
  *
  * `bytes` says whether keys are byte keys. It is a constant wherever speed counts, so that the
  * code for word keys has no branch on it.
@@ -19,8 +21,8 @@
 
 #define SJ_INLINE static inline __attribute__((always_inline))
 
-#define BTREE_LEAF_MIN (SJ_BTREE_LEAF_ITEMS / 3) /* below it, a leaf looks for company */
-#define BTREE_UNUSED_KEY UINT64_MAX              /* I7 of btree_layout.h */
+#define BTREE_LEAF_MIN   (SJ_BTREE_LEAF_ITEMS / 3) /* below it, a leaf looks for company */
+#define BTREE_UNUSED_KEY UINT64_MAX                /* I7 of btree_layout.h */
 
 /* Whole keys, or separators: bytes in the segment or the caller's. `bytes` NULL: there is none. */
 struct btree_text {

@@ -12,10 +12,9 @@
 #include "structures/btree_plan.h"
 
 #define STAMP_WORD 1 /* of a node: kept by tx.c, never part of an image */
-#define GAP_WORDS 8  /* equal words that are logged rather than begin another log entry */
+#define GAP_WORDS  8 /* equal words that are logged rather than begin another log entry */
 
-void btree_plan_begin(struct btree_plan *plan, struct sj_btree *tree,
-                      const struct btree_path *path)
+void btree_plan_begin(struct btree_plan *plan, struct sj_btree *tree, const struct btree_path *path)
 {
     plan->tree = tree;
     plan->path = path;
@@ -68,8 +67,7 @@ static int log_edit(struct sj_segment *segment, const struct btree_edit *edit)
         for (size_t next = end; next < words && next < end + GAP_WORDS; next++)
             if (next != STAMP_WORD && node[next] != image[next])
                 end = next + 1;
-        int error =
-            sj_tx_node_range(segment, edit->node, edit->bytes, node + at, 8 * (end - at));
+        int error = sj_tx_node_range(segment, edit->node, edit->bytes, node + at, 8 * (end - at));
         if (error != SJ_OK)
             return error;
         at = end;
@@ -87,10 +85,9 @@ int btree_plan_log(struct btree_plan *plan)
     }
     for (uint32_t i = 0; i < plan->words; i++) {
         const struct btree_word *word = &plan->word[i];
-        int error = word->node == NULL
-                        ? sj_tx_range(segment, word->at, sizeof *word->at)
-                        : sj_tx_node_range(segment, word->node, word->node_bytes, word->at,
-                                           sizeof *word->at);
+        int error = word->node == NULL ? sj_tx_range(segment, word->at, sizeof *word->at)
+                                       : sj_tx_node_range(segment, word->node, word->node_bytes,
+                                                          word->at, sizeof *word->at);
         if (error != SJ_OK)
             return error;
     }

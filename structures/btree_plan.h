@@ -2,15 +2,15 @@
 /*
  * btree_plan.h: the plan of an operation that changes the shape of a B+tree.
  *
- * A split or a merge changes several nodes. Its plan makes, for each node that stays, an image of what
- * the node is going to be, and notes single words beside; then everything is logged at once, and
- * applied at once. Fresh nodes are filled in during the plan, for nothing leads to them yet.
+ * A split or a merge changes several nodes. Its plan makes, for each node that stays, an image of
+ * what the node is going to be, and notes single words beside; then everything is logged at once,
+ * and applied at once. Fresh nodes are filled in during the plan, for nothing leads to them yet.
  *
  *   plan:   image of a node … word … fresh node … → log()      may fail, nothing has changed
  *   apply:  sj_tx_ready → every image and word is stored       cannot fail
  *
- * Lists: `btree_row` is the items of one or two leaves (or the children of one or two inner nodes) in
- * a volatile row, with the one that is inserted or without the one that is deleted. A row is cut
+ * Lists: `btree_row` is the items of one or two leaves (or the children of one or two inner nodes)
+ * in a volatile row, with the one that is inserted or without the one that is deleted. A row is cut
  * at one place, and its parts become nodes: that is every split, merge and borrow.
  *
  *   leaf  | a b c d |  + x           row  a b c x d     cut at 3    | a b c |  | x d |
@@ -63,8 +63,8 @@ struct btree_leaf_row {
     uint64_t slot[2 * SJ_BTREE_LEAF_ITEMS + 1];
 };
 
-/* Children of inner nodes, each with its separator: `key` for word keys, `separator` for byte keys. The
- * first one's is what divides the row's first node from the one before it. */
+/* Children of inner nodes, each with its separator: `key` for word keys, `separator` for byte
+ * keys. The first one's is what divides the row's first node from the one before it. */
 struct btree_inner_row {
     uint32_t count;
     uint64_t key[2 * SJ_BTREE_INNER_WORD + 1];
@@ -97,8 +97,9 @@ int btree_fresh(struct sj_btree *tree, uint64_t bytes, void **node);
 void btree_fresh_store(struct sj_btree *tree, void *node, void *image, size_t bytes);
 
 /*
- * The fence below (above) the child `index` of the path's step `step`: the nearest separator to its left
- * (right) there or further up; `text.bytes` NULL when there is none. Byte keys only. SJ_ECORRUPT.
+ * The fence below (above) the child `index` of the path's step `step`: the nearest separator to its
+ * left (right) there or further up; `text.bytes` NULL when there is none. Byte keys only.
+ * SJ_ECORRUPT.
  */
 int btree_fence_low(const struct sj_btree *tree, const struct btree_path *path, uint32_t step,
                     uint32_t index, struct btree_fence *fence);
@@ -108,8 +109,8 @@ int btree_fence_high(const struct sj_btree *tree, const struct btree_path *path,
 /* Length of the common prefix of a node's two fences (I3). */
 uint32_t btree_skip(const struct btree_fence *low, const struct btree_fence *high);
 
-/* A fresh separator between two whole keys, left < right: the shortest one. SJ_EFULL, SJ_ECORRUPT (the
- * keys are out of order). */
+/* A fresh separator between two whole keys, left < right: the shortest one. SJ_EFULL,
+ * SJ_ECORRUPT (the keys are out of order). */
 int btree_separator_make(struct sj_btree *tree, struct btree_text left, struct btree_text right,
                          struct btree_fence *fence);
 /* What divides row[cut - 1] from row[cut]; makes a separator for byte keys. */
@@ -144,8 +145,8 @@ void btree_inner_remove(struct sj_btree_inner *image, bool bytes, uint32_t index
 void btree_inner_set_fence(struct sj_btree_inner *image, bool bytes, uint32_t index,
                            const struct btree_fence *fence);
 
-/* An insertion into a full leaf, the whole operation's plan and apply. `run`: how long keys have been
- * ascending (> 0) or descending (< 0) at this place. */
+/* An insertion into a full leaf, the whole operation's plan and apply. `run`: how long keys have
+ * been ascending (> 0) or descending (< 0) at this place. */
 int btree_split_insert(struct sj_btree *tree, const struct btree_path *path,
                        const struct sj_key *key, uint64_t slot, int32_t run);
 /* A deletion from a leaf that gets too empty, plan and apply; the slot has been freed. */

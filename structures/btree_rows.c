@@ -5,8 +5,8 @@
  *   row       k0 s0 | k1 s1 | k2 s2 | k3 s3 | k4 s4        with a cut at 2:
  *   nodes     | k0 k1 | s0 s1 |      | k2 k3 k4 | s2 s3 s4 |
  *
- * For byte keys a node's words depend on its fences (I3 of btree_layout.h): they are computed anew from
- * the whole keys, of which each is read and checked here.
+ * For byte keys a node's words depend on its fences (I3 of btree_layout.h): they are computed anew
+ * from the whole keys, of which each is read and checked here.
  *
  * Everything here stores to memory alone. Cost: O(items), a cache miss an item for byte keys.
  */

@@ -10,13 +10,14 @@
  *   round 1:                    <                       ≥            → among the second eight
  *   round 2:                       < < < ≥ ≥ ≥ ≥                      → 8 + 3 = 11
  *
- * An inner node's unused keys are all ones (I7), so round 1 needs no look at its count; a leaf's are
- * anything, so there the indices are clamped to the count.
+ * An inner node's unused keys are all ones (I7), so round 1 needs no look at its count; a leaf's
+ * are anything, so there the indices are clamped to the count.
  *
  * Byte keys are searched by their fragments in the same way; where a fragment equals the one looked
  * for, whole keys decide (ties, mostly one comparison).
  *
- * Cost: about 17 comparisons an inner node, 10 a leaf. Whatever the keys are, results stay in the node.
+ * Cost: about 17 comparisons an inner node, 10 a leaf. Whatever the keys are, results stay in the
+ * node.
  */
 #ifndef SJ_STRUCTURES_BTREE_SEARCH_H
 #define SJ_STRUCTURES_BTREE_SEARCH_H
@@ -24,10 +25,10 @@
 #include "structures/btree_node.h"
 
 /* Counts one comparison; keeps the compiler from making slow vector code of a row of them. */
-#define COUNT_IF(count, condition)                                                                \
-    do {                                                                                          \
-        (count) += (condition);                                                                   \
-        __asm__("" : "+r"(count));                                                                \
+#define COUNT_IF(count, condition)                                                                 \
+    do {                                                                                           \
+        (count) += (condition);                                                                    \
+        __asm__("" : "+r"(count));                                                                 \
     } while (0)
 
 /* The eight bytes after the first `skip`, as a number that orders like them. */

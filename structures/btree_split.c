@@ -9,9 +9,9 @@
  * The leaf stays where it is and keeps the left part; the right part goes to a fresh leaf, whose
  * separator is inserted into the parent, which may be full, and so on up to a new top.
  *
- * Where a node is cut decides how full the nodes become. Ascending runs (and appends to the tree) leave
- * everything up to the new item in the left node, which so stays full; descending runs (and prepends)
- * everything but it in the right one; else a node is cut in the middle.
+ * Where a node is cut decides how full the nodes become. Ascending runs (and appends to the tree)
+ * leave everything up to the new item in the left node, which so stays full; descending runs (and
+ * prepends) everything but it in the right one; else a node is cut in the middle.
  *
  * Crash rule: one operation of btree_plan.h. Cost: amortised O(1) an insertion.
  */
@@ -54,8 +54,8 @@ static uint32_t cut_at(uint32_t total, uint32_t at, uint32_t least, int32_t run)
 }
 
 /* The skips of the two parts of a node, from the fences around it. */
-static int part_skips(const struct btree_plan *plan, uint32_t step, const struct btree_fence *middle,
-                      uint32_t *left, uint32_t *right)
+static int part_skips(const struct btree_plan *plan, uint32_t step,
+                      const struct btree_fence *middle, uint32_t *left, uint32_t *right)
 {
     struct btree_fence low, high;
     *left = *right = 0;
@@ -218,8 +218,7 @@ int btree_split_insert(struct sj_btree *tree, const struct btree_path *path,
     struct split split = {.run = run_kind(path->leaf, path->at, run)};
     uint32_t fanout = inner_fanout(btree_bytes(tree)), step = 0;
     int error = split_leaf(&plan, key, slot, &split);
-    while (error == SJ_OK && step < path->height &&
-           path->step[step].inner->node.count == fanout)
+    while (error == SJ_OK && step < path->height && path->step[step].inner->node.count == fanout)
         error = split_inner(&plan, step++, &split);
     if (error == SJ_OK && step == path->height)
         error = grow(&plan, &split);

@@ -5,7 +5,7 @@
  * A buffer lies on its user's C stack. What is short stays in `small`; what outgrows it moves to a
  * bytes object, which grows in place and which the user keeps alive while it reads the bytes.
  *
- *   sj_buffer_begin → put, room … → sj_buffer_keep (the encoding is good while buffer and result live)
+ *   sj_buffer_begin → put, room … → sj_buffer_keep (good while the buffer and what it gives live)
  *                                 → sj_buffer_drop (after a failure)
  *
  * Everything here runs with the GIL; what fails has set a Python exception.
@@ -17,9 +17,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define SJ_BUFFER_SMALL 96
-#define SJ_WORD_SIGN (1ull << 63)          /* xor: signed words in the order of unsigned ones */
-#define SJ_ANY_BYTES_MAX 0xffffffffull     /* of a value of codec `any`: msgpack's lengths end here */
+#define SJ_BUFFER_SMALL  96
+#define SJ_WORD_SIGN     (1ull << 63)  /* xor: signed words in the order of unsigned ones */
+#define SJ_ANY_BYTES_MAX 0xffffffffull /* of a value of codec `any`: msgpack's lengths end here */
 
 struct sj_buffer {
     uint8_t *bytes;
@@ -37,10 +37,12 @@ static inline void sj_buffer_begin(struct sj_buffer *buffer)
     buffer->owner = NULL;
 }
 
-/* Makes room for `extra` more bytes. -1 with MemoryError; the buffer is then still to be dropped. */
+/* Makes room for `extra` more bytes. -1 with MemoryError; the buffer then owns nothing. */
 static __attribute__((noinline, unused)) int sj_buffer_grow(struct sj_buffer *buffer, size_t extra)
 {
     if (extra > (size_t)PY_SSIZE_T_MAX / 4 || buffer->size > (size_t)PY_SSIZE_T_MAX / 4) {
+        Py_CLEAR(buffer->owner);
+        sj_buffer_begin(buffer);
         PyErr_NoMemory();
         return -1;
     }
@@ -62,7 +64,8 @@ static __attribute__((noinline, unused)) int sj_buffer_grow(struct sj_buffer *bu
     return 0;
 }
 
-/* Where the next `count` bytes go; the caller adds to `size` what it has written. NULL with MemoryError. */
+/* Where the next `count` bytes go; the caller adds to `size` what it has written. NULL with
+ * MemoryError. */
 static inline uint8_t *sj_buffer_room(struct sj_buffer *buffer, size_t count)
 {
     if (buffer->capacity - buffer->size < count && sj_buffer_grow(buffer, count) != 0)
@@ -127,7 +130,7 @@ static inline int sj_ascii_get(PyObject *object, const uint8_t **bytes, size_t *
     return 1;
 }
 
-/* A str when `size` ≥ 2 bytes are ASCII; NULL without an exception when they are not, with one else. */
+/* A str when `size` ≥ 2 bytes are ASCII; NULL without an exception when they are not. */
 static inline PyObject *sj_ascii_make(const uint8_t *bytes, size_t size)
 {
     uint64_t seen = 0, word = 0;
@@ -146,7 +149,7 @@ static inline PyObject *sj_ascii_make(const uint8_t *bytes, size_t size)
     return text;
 }
 
-/* A str of UTF-8 in which surrogates may stand alone; NULL with UnicodeDecodeError or MemoryError. */
+/* A str of UTF-8 in which surrogates may stand alone. NULL with UnicodeDecodeError, MemoryError. */
 static inline PyObject *sj_text_make(const uint8_t *bytes, size_t size)
 {
     PyObject *text = sj_ascii_make(bytes, size);

@@ -3,9 +3,9 @@
  * entry.c: blobs and entries: what a slot's second word leads to (entry_layout.h has the table).
  *
  *   put "k" → 3 bytes, then → 3 other bytes      the cell's word is stored      (one word)
- *   put "k" → 9 bytes, over an inline cell       cell: inline ──→ blob          (blob made, one word)
+ *   put "k" → 9 bytes, over an inline cell       cell: inline ──→ blob       (blob made, one word)
  *   put "k" → 7, byte keys and word values       entry.bytes[0…7] is stored     (one word)
- *   put "k" → 9 bytes, byte keys                 slot: entry ──→ entry'         (key and form copied)
+ *   put "k" → 9 bytes, byte keys                 slot: entry ──→ entry'       (key, form copied)
  *
  * I1  A blob or an entry is written once, when it is fresh; afterwards at most its one word value
  *     changes. So views of it are stable and replacing it needs no log but the slot's word.

@@ -2,8 +2,8 @@
 /*
  * entry.h: keys, values and items as the mappings take and give them; blobs and entries.
  *
- * What comes out is a view: it points into the segment, and is good as long as the caller's hold and
- * until the next change by the caller. Nothing is copied.
+ * What comes out is a view: it points into the segment, and is good as long as the caller's hold
+ * and until the next change by the caller. Nothing is copied.
  */
 #ifndef SJ_STRUCTURES_ENTRY_H
 #define SJ_STRUCTURES_ENTRY_H
@@ -51,8 +51,8 @@ enum sj_put_mode {
 SJ_API int sj_item_fits(const struct sj_segment *segment, struct sj_kinds kinds,
                         const struct sj_key *key, const struct sj_value *value);
 
-/* The second word of a slot for this item: allocates and fills a blob or an entry when one is needed.
- * In the plan of an operation. SJ_EFULL, SJ_ENOMEM, SJ_ETOOBIG. */
+/* The second word of a slot for this item: allocates and fills a blob or an entry when one is
+ * needed. In the plan of an operation. SJ_EFULL, SJ_ENOMEM, SJ_ETOOBIG. */
 int sj_slot_make(struct sj_segment *segment, struct sj_kinds kinds, const struct sj_key *key,
                  const struct sj_value *value, uint64_t *slot);
 
@@ -60,18 +60,18 @@ int sj_slot_make(struct sj_segment *segment, struct sj_kinds kinds, const struct
 int sj_slot_free(struct sj_segment *segment, struct sj_kinds kinds, uint64_t slot);
 
 /*
- * Replaces the value of the slot whose second word is at `at`, as a whole operation (begin to commit).
- * One word is stored in place when that is all that changes (word values, a cell that is and stays
- * inline); else there is a new blob or entry and the old one is freed. Key and form stay as they
- * are. `node`/`node_bytes`: the logged node that `at` lies in; NULL: it lies in none.
+ * Replaces the value of the slot whose second word is at `at`, as a whole operation (begin to
+ * commit). One word is stored in place when that is all that changes (word values, a cell that
+ * is and stays inline); else there is a new blob or entry and the old one is freed. Key and form
+ * stay as they are. `node`/`node_bytes`: the logged node that `at` lies in; NULL: it lies in none.
  * SJ_EFULL, SJ_ENOMEM, SJ_ETOOBIG, SJ_ECORRUPT, and then nothing has changed.
  */
 int sj_slot_replace(struct sj_segment *segment, struct sj_kinds kinds, struct sj_node *node,
                     size_t node_bytes, uint64_t *at, const struct sj_value *value);
 
 /* The views of a slot's second word. Range, kind and sizes are checked: SJ_ECORRUPT. For word keys
- * `first` is the key; for byte keys it is not looked at. `slot` stays where it is as long as the view
- * is used, for a short value lies in it. */
+ * `first` is the key; for byte keys it is not looked at. `slot` stays where it is as long as the
+ * view is used, for a short value lies in it. */
 int sj_slot_item(const struct sj_segment *segment, struct sj_kinds kinds, uint64_t first,
                  const uint64_t *slot, struct sj_item *item);
 int sj_slot_view(const struct sj_segment *segment, struct sj_kinds kinds, const uint64_t *slot,
@@ -94,7 +94,8 @@ static inline uint64_t sj_entry_key_at(uint64_t value_size)
     return sizeof(struct sj_entry) + ((value_size + 7) & ~7ull);
 }
 
-/* The entry at an address read from media, its sizes checked against the segment; NULL when damaged. */
+/* The entry at an address read from media, its sizes checked against the segment; NULL when
+ * damaged. */
 static inline const struct sj_entry *sj_entry_at(const struct sj_segment *segment, uint64_t at)
 {
     const struct sj_entry *entry =
@@ -112,7 +113,8 @@ static inline const uint8_t *sj_entry_key(const struct sj_entry *entry)
 }
 
 /* < 0, 0, > 0: the entry's key against `bytes`, lexicographic, a prefix first. */
-static inline int sj_entry_compare(const struct sj_entry *entry, const uint8_t *bytes, uint32_t size)
+static inline int sj_entry_compare(const struct sj_entry *entry, const uint8_t *bytes,
+                                   uint32_t size)
 {
     uint32_t shorter = entry->key_size < size ? entry->key_size : size;
     int order = shorter == 0 ? 0 : memcmp(sj_entry_key(entry), bytes, shorter);

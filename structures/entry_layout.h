@@ -14,8 +14,8 @@
  *
  *   entry:  head | value, padded to 8 | key | form
  *
- * `form` is a suffix of the key that does not take part in comparison: what the `any` codec needs to
- * give back 1.0 for a key that equals 1. It is empty for nearly all keys.
+ * `form` is a suffix of the key that does not take part in comparison: what the `any` codec
+ * needs to give back 1.0 for a key that equals 1. It is empty for nearly all keys.
  */
 #ifndef SJ_STRUCTURES_ENTRY_LAYOUT_H
 #define SJ_STRUCTURES_ENTRY_LAYOUT_H
@@ -25,7 +25,7 @@
 
 #include "persistence/media_layout.h"
 
-#define SJ_KEY_BYTES_MAX (1u << 20)
+#define SJ_KEY_BYTES_MAX   (1u << 20)
 #define SJ_CELL_INLINE_MAX 7
 
 enum sj_item_kind { SJ_ITEM_WORD = 0, SJ_ITEM_BYTES = 1 };

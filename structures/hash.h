@@ -8,8 +8,8 @@
  *   bytes:  16 bytes a fold, two folds in flight for long keys, the last 16 bytes overlap what
  *           came before them; a last fold takes the length in
  *
- * I1  Every factor that a key is part of also is xored with a number made from the seed. So without the
- *     seed (random, one a map) nobody can make a factor 0, or keys whose hashes agree.
+ * I1  Every factor that a key is part of also is xored with a number made from the seed. So
+ *     without the seed (random, one a map) nobody can make a factor 0, or keys whose hashes agree.
  * I2  The functions belong to the media format: a map's items lie where they say. tests/native/
  *     test_hashmap.c pins values of them.
  *
@@ -60,12 +60,14 @@ static inline uint64_t sj_hash_word(uint64_t word, uint64_t seed)
 }
 
 /* Folds all but the last 16 bytes (or a few more of them) of a key of more than 16 into `state`. */
-static inline uint64_t sj_hash_body(const uint8_t *bytes, size_t size, uint64_t secret, uint64_t state)
+static inline uint64_t sj_hash_body(const uint8_t *bytes, size_t size, uint64_t secret,
+                                    uint64_t state)
 {
     uint64_t other = state ^ SJ_HASH_K3;
     while (size > 32) {
         state = sj_hash_fold(sj_hash_load64(bytes) ^ secret, sj_hash_load64(bytes + 8) ^ state);
-        other = sj_hash_fold(sj_hash_load64(bytes + 16) ^ secret, sj_hash_load64(bytes + 24) ^ other);
+        other =
+            sj_hash_fold(sj_hash_load64(bytes + 16) ^ secret, sj_hash_load64(bytes + 24) ^ other);
         bytes += 32;
         size -= 32;
     }

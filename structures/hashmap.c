@@ -2,14 +2,14 @@
 /*
  * hashmap.c: a hash map: create, open, get, put, delete (hashmap_layout.h has the format).
  *
- *   put, new key      slot[free] = key, value │ tag[free]: 0 → 9c │ home.strays + 1 │ head.count + 1
+ *   put, new key      slot[free] = item │ tag[free]: 0 → 9c │ home.strays + 1 │ head.count + 1
  *   put, old key      slot.second is stored, or the entry is replaced (entry.c)
  *   put, no room      the table segment is replaced by larger ones (hashmap_split.c)
  *   delete            tag[i]: 9c → 0 │ home.strays − 1 │ head.count − 1
  *
  * I1  A slot is stored only while its tag on the media is free, and its tag is in the log.
- * I2  Inside a transaction a slot that is freed is logged whole, because a later operation of the same
- *     transaction may store to it again and rolling back makes it used.
+ * I2  Inside a transaction a slot that is freed is logged whole, because a later operation of
+ *     the same transaction may store to it again and rolling back makes it used.
  *
  * A map never becomes smaller by deleting: freed slots are used again by later items, and
  * sj_hashmap_clear() gives all back. Merging would need the load of a segment and its neighbour at
@@ -18,8 +18,8 @@
  * Crash rule: before the commit's store recovery restores the tags, strays and count, so what was
  * stored to the slot lies in a free one again.
  *
- * Cost: get: directory, tags, slot: three cache lines, two of them far. put and delete: the same and
- * two or three logged words, and the heap's when there is an entry or a blob.
+ * Cost: get: directory, tags, slot: three cache lines, two of them far. put and delete: the same
+ * and two or three logged words, and the heap's when there is an entry or a blob.
  */
 #include "structures/hashmap.h"
 
@@ -194,8 +194,9 @@ static inline int insert(struct sj_hashmap *map, const struct sj_key *key,
     return sj_tx_op_commit(segment);
 }
 
-static inline int put(struct sj_hashmap *map, const struct sj_key *key, const struct sj_value *value,
-                      enum sj_put_mode mode, bool *existed, enum sj_item_kind kind)
+static inline int put(struct sj_hashmap *map, const struct sj_key *key,
+                      const struct sj_value *value, enum sj_put_mode mode, bool *existed,
+                      enum sj_item_kind kind)
 {
     struct hashmap_place place;
     uint64_t hash = hashmap_hash(map, key, kind);

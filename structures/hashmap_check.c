@@ -2,15 +2,15 @@
 /*
  * hashmap_check.c: walking a whole hash map: check, clear, destroy.
  *
- * A walk goes through the directory in steps of as many entries as a table segment has by its local
- * depth. hashmap_table() has the segment's pattern be the entry's, so each segment comes once, and the walk
- * ends, whatever the media say.
+ * A walk goes through the directory in steps of as many entries as the table segment there has by its
+ * local depth. hashmap_table() makes sure that the segment's pattern is the entry's, so each segment
+ * comes once and the walk ends, whatever the media say.
  *
- * Crash rule: clear and destroy only free (deferred to the commit) and store the head's words, which
- * are logged.
+ * Crash rule: clear and destroy only free (deferred to the commit) and store the head's words,
+ * which are logged.
  *
- * Cost: check O(n) searches; clear and destroy O(n) frees, or O(segments) when nothing is beyond the
- * slots.
+ * Cost: check O(n) searches; clear and destroy O(n) frees, or O(segments) when nothing is beyond
+ * the slots.
  */
 #include "structures/hashmap_search.h"
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hashmap_layout.h: the hash map on the media: extendible hashing over segments of Swiss-table buckets.
+ * hashmap_layout.h: the hash map on the media: extendible hashing over segments of Swiss-table
+ * buckets.
  *
- *   head ─→ directory: 2^depth addresses ─→ table segments, each shared by 2^(depth − local depth) entries
+ *   head ─→ directory: 2^depth addresses ─→ table segments, each one of 2^(depth − its own) of them
  *   table segment:  head (256 bytes) | bucket … (3, 15 or 63 of 256 bytes: 1, 4 or 16 KiB in all)
  *   bucket:         tag[15], strays | slot[15] of two words
  *
@@ -10,14 +11,15 @@
  * local depth, as a fraction of the buckets, the home bucket; the low 7 bits the tag. So (table
  * segment, home bucket) rises with the hash. slot.first is the key itself (word keys) or the hash
  * (byte keys); slot.second is as entry_layout.h says. An item lives in its home bucket or in one of
- * the next three (cyclic); `strays` of the home bucket counts its items that live elsewhere: 0 ends an
- * unsuccessful search.
+ * the next three (cyclic); `strays` of the home bucket counts its items that live elsewhere: 0
+ * ends an unsuccessful search.
  *
- * I1  tag[i] is 0 when slot i is free (its words then have no meaning), else 0x80 | 7 bits of the hash.
- * I2  All directory entries that share the top `local depth` bits lead to the same table segment, whose
- *     pattern these bits are.
- * I3  A segment that cannot take an item is replaced by a larger one (1 → 4 → 16 KiB) or by two, in one
- *     operation; nothing else is rehashed.
+ * I1  tag[i] is 0 when slot i is free (its words then have no meaning), else 0x80 | 7 bits of
+ *     the hash.
+ * I2  All directory entries that share the top `local depth` bits lead to the same table
+ *     segment, whose pattern these bits are.
+ * I3  A segment that cannot take an item is replaced by a larger one (1 → 4 → 16 KiB) or by two,
+ *     in one operation; nothing else is rehashed.
  */
 #ifndef SJ_STRUCTURES_HASHMAP_LAYOUT_H
 #define SJ_STRUCTURES_HASHMAP_LAYOUT_H
@@ -27,9 +29,9 @@
 
 #include "persistence/media_layout.h"
 
-#define SJ_HASHMAP_SLOTS 15
-#define SJ_HASHMAP_PROBES 4
-#define SJ_HASHMAP_DEPTH_MAX 40
+#define SJ_HASHMAP_SLOTS       15
+#define SJ_HASHMAP_PROBES      4
+#define SJ_HASHMAP_DEPTH_MAX   40
 #define SJ_HASHMAP_BUCKETS_MAX 63
 
 struct sj_hashmap_head {
@@ -58,7 +60,8 @@ struct sj_hashmap_bucket {
     struct sj_hashmap_slot slot[SJ_HASHMAP_SLOTS];
 };
 
-/* The stamp says only that the transaction of that epoch made the segment: it is never logged whole. */
+/* The stamp says only that the transaction of that epoch made the segment: it is never logged
+ * whole. */
 struct sj_hashmap_segment {
     struct sj_node node; /* SJ_KIND_HASHMAP_SEG; count = buckets; aux = local depth */
     uint64_t pattern;    /* the top `local depth` bits of every hash in it */

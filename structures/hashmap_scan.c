@@ -6,8 +6,9 @@
  *   homes    T0, b = 0 │ T0, 1  │ T0, 2  │        │ Tn, 62
  *                      ↑ position: the smallest hash of the next home bucket
  *
- * A group is the items of one home bucket: they lie in it and, as many as its strays are, in the next
- * three. Groups are given whole, in ascending order of their hashes; the items of one are not sorted.
+ * A group is the items of one home bucket: they lie in it and, as many as its strays are, in the
+ * next three. Groups are given whole, in ascending order of their hashes; the items of one are
+ * not sorted.
  *
  * I1  All items with hash < position that were there throughout have been given, none with hash ≥
  *     position has. A table segment that grows or splits in between changes where groups begin, so
@@ -30,8 +31,8 @@ struct scan {
     uint32_t home;
 };
 
-/* The smallest hash at or after which homes in the table segment are ≥ `home`, or the next one's first;
- * UINT64_MAX after the last segment. */
+/* The smallest hash at or after which homes in the table segment are ≥ `home`, or the next one's
+ * first; UINT64_MAX after the last segment. */
 static uint64_t first_hash(const struct sj_hashmap_segment *table, uint32_t home)
 {
     uint32_t depth = table->node.aux, buckets = table->node.count;

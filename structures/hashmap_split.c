@@ -8,14 +8,14 @@
  *                            ╲╱      ──→      │ │           c those with 1; local depth + 1
  *                            T                b c
  *
- *   doubling   directory of 2^d   a b      ──→   a a b b     a fresh directory, when a new segment's
- *                                                            local depth is above d
+ *   doubling   directory of 2^d   a b      ──→   a a b b     a fresh directory, when a new
+ *                                                            segment's local depth is above d
  *
  * I1  What is there is not touched: new segments and directories are fresh blocks, and what becomes
  *     of them is said by words that are in the log: the directory's, or the head's when it doubles.
- * I2  Every new segment has room for all its items, within four buckets of their homes. One that has
- *     not is split again, until the local depth is DEPTH_LIMIT, or some more than it was. Then too
- *     many keys have hashes that agree in these bits, which the random seed makes as good as
+ * I2  Every new segment has room for all its items, within four buckets of their homes. One that
+ *     has not is split again, until the local depth is DEPTH_LIMIT, or some more than it was. Then
+ *     too many keys have hashes that agree in these bits, which the random seed makes as good as
  *     impossible, and the put ends with SJ_EFULL.
  *
  * Crash rule: recovery restores the words that lead to the old segment and the old directory, whose
@@ -79,7 +79,8 @@ static bool image_add(struct growth *growth, uint32_t depth, uint32_t buckets,
     return false;
 }
 
-/* Makes the image of a segment with `count` items, which begin at `item`; false when they do not fit. */
+/* Makes the image of a segment with `count` items, which begin at `item`; false when they do not
+ * fit. */
 static bool image_fill(struct growth *growth, const struct moved *item, uint32_t count,
                        uint32_t depth, uint64_t pattern, uint32_t buckets)
 {
@@ -151,7 +152,8 @@ static int split(struct growth *growth, struct moved *item, uint32_t count, uint
                  buckets_for(count - zeros));
 }
 
-/* Makes table segments for items with that pattern: one with so many buckets or more, else several. */
+/* Makes table segments for items with that pattern: one with so many buckets or more, else
+ * several. */
 static int build(struct growth *growth, struct moved *item, uint32_t count, uint32_t depth,
                  uint64_t pattern, uint32_t buckets)
 {
@@ -179,7 +181,8 @@ static int plan_entries(const struct growth *growth, struct sj_hashmap_directory
     return SJ_OK;
 }
 
-/* Fills a fresh directory: the old one's entries, each 2^more times, and those of the new segments. */
+/* Fills a fresh directory: the old one's entries, each 2^more times, and those of the new
+ * segments. */
 static void fill_directory(const struct growth *growth, const struct sj_hashmap_directory *old,
                            struct sj_hashmap_directory *fresh, uint32_t more)
 {

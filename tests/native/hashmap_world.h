@@ -2,8 +2,8 @@
 /*
  * hashmap_world.h: a hash map beside a naive model of it, for the tests of the hash map.
  *
- * The keys are numbered; version[i] says which value key i has, 0 that it is not there. Keys and values
- * are made from these numbers, so that comparing needs no second copy of them.
+ * The keys are numbered; version[i] says which value key i has, 0 that it is not there. Keys and
+ * values are made from these numbers, so that comparing needs no second copy of them.
  */
 #ifndef SJ_TESTS_HASHMAP_WORLD_H
 #define SJ_TESTS_HASHMAP_WORLD_H

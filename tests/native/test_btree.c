@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_btree.c: B+trees against a sorted array: random operations, transactions, bulk loads, damage, and a
- * death before every single store.
+ * test_btree.c: B+trees against a sorted array: random operations, transactions, bulk loads,
+ * damage, and a death before every single store.
  *
- * After every batch the tree is checked (sj_btree_check), read in both directions and compared with the
- * model, and its blocks are held against those that the heap has in use: none is lost, none is shared.
+ * After every batch the tree is checked (sj_btree_check), read in both directions and compared with
+ * the model, and its blocks are held against those that the heap has in use: none is lost, none is
+ * shared.
  */
 #include "harness.h"
 
@@ -189,8 +190,8 @@ static void put(uint64_t number, enum sj_put_mode mode)
     uint32_t at = model_find(model, key_of(model, number, &key), &found);
     if (!found && model->count == MODEL_MAX)
         return;
-    if (!is_done(sj_btree_put(&test.tree, &key.key, value_of(model, new_value, &value), mode,
-                              &existed)))
+    if (!is_done(
+            sj_btree_put(&test.tree, &key.key, value_of(model, new_value, &value), mode, &existed)))
         return;
     CHECK(existed == found);
     if (!found) {
@@ -300,8 +301,8 @@ static void places_are_the_models(void)
     uint64_t rank;
     bool found;
     for (uint32_t i = 0; i < 100; i++) {
-        uint32_t at = model_find(&test.model, key_of(&test.model, test_below(test.spread), &key),
-                                 &found);
+        uint32_t at =
+            model_find(&test.model, key_of(&test.model, test_below(test.spread), &key), &found);
         CHECK_OK(sj_btree_seek(&test.tree, &key.key, false, &cursor));
         cursor_is_at(cursor, at);
         CHECK_OK(sj_btree_seek(&test.tree, &key.key, true, &cursor));
@@ -486,8 +487,8 @@ static void bulk_load(uint32_t items, uint32_t percent)
 
 static void bulk_loads_are_like_inserts(struct sj_segment *segment)
 {
-    static const uint32_t sizes[] = {0, 1, 2, 29, 30, 31, 59, 60, 61, 200, 1890, 1891, 2520, 2521,
-                                     2550, 5000, 15000};
+    static const uint32_t sizes[] = {0,   1,    2,    29,   30,   31,   59,   60,   61,
+                                     200, 1890, 1891, 2520, 2521, 2550, 5000, 15000};
     static struct model model;
     for (uint32_t k = 0; k < 4; k++) {
         new_tree(segment, all_kinds[k], 1);
@@ -721,8 +722,7 @@ static bool is_checked(const struct sj_block *block, uint64_t word)
         return word == 0 || word == 2 || word == 3 || (word >= 4 && word < 4 + count) ||
                (word >= 34 && word < 34 + count);
     case SJ_KIND_BTREE_INNER:
-        return word == 0 ||
-               (word >= 4 && (word < 4 + fanout || (word - 4) % fanout < count));
+        return word == 0 || (word >= 4 && (word < 4 + fanout || (word - 4) % fanout < count));
     default: /* of entries and separators just the head */
         return word == 0;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_hashmap.c: the hash map against a naive model: random operations, transactions, scans that go on
- * while the map changes, hashes that agree, and values of the hash functions that are on the media.
+ * test_hashmap.c: the hash map against a naive model: random operations, transactions, scans
+ * that go on while the map changes, hashes that agree, and values of the hash functions that are
+ * on the media.
  */
 #include "hashmap_world.h"
 
@@ -83,7 +84,8 @@ static void aborted_transactions_leave_nothing(struct sj_kinds kinds)
         world_put(world, i, 1, SJ_PUT_NEW);
     for (uint32_t round = 0; round < 20; round++) {
         world_begin(world);
-        for (uint32_t step = 0; step < 2000; step++) /* grows and splits, and uses freed slots again */
+        /* Grows and splits, and uses freed slots again. */
+        for (uint32_t step = 0; step < 2000; step++)
             change(world, round % 2 == 0 ? 90 : 50);
         world_begin(world);
         for (uint32_t step = 0; step < 1000; step++)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_hashmap_crash.c: a process dies before every store of a hash map's changes (a -DSJ_SEAM build).
+ * test_hashmap_crash.c: a process dies before every store of a hash map's changes (a -DSJ_SEAM
+ * build).
  *
- * Each change is tried again and again from the same state, each time dying one store later, until it
- * comes to its end. After recovery the map must be as it was before the change or as after it, sound,
- * and no block may be lost. Long changes (a split stores 4000 words) are sampled.
+ * Each change is tried again and again from the same state, each time dying one store later,
+ * until it comes to its end. After recovery the map must be as it was before the change or as
+ * after it, sound, and no block may be lost. Long changes (a split stores 4000 words) are sampled.
  */
 #include "hashmap_world.h"
 
@@ -18,8 +19,8 @@ int main(void)
 
 #else
 
-#define EXACT 400  /* stores that are tried one by one */
-#define STRIDE 120 /* of later ones about one in half as many */
+#define EXACT 250  /* stores that are tried one by one */
+#define STRIDE 300 /* of later ones about one in 150 */
 
 struct crash {
     struct world *world;

@@ -30,7 +30,7 @@ EXTENT = st.tuples(st.integers(0, SLOTS - 1), st.integers(1, SLOTS)).map(
 
 def test_is_the_arena_of_the_core() -> None:
     header = (Path(__file__).parents[2] / "persistence" / "segment.h").read_text()
-    found = re.findall(r"#define (SJ_ARENA_\w+) (0x[0-9a-f]+)ull", header)
+    found = re.findall(r"#define (SJ_ARENA_\w+)\s+(0x[0-9a-f]+)ull", header)
     assert {name: int(value, 16) for name, value in found} == {
         "SJ_ARENA_FIRST": ARENA_START,
         "SJ_ARENA_END": ARENA_END,

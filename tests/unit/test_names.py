@@ -36,7 +36,9 @@ def test_exactly_the_names_of_the_rule_pass(name: str) -> None:
         check_name(name)
     message = str(raised.value)
     assert "A-Z a-z 0-9 . _ -" in message
-    assert message.isascii() and message.isprintable() and len(message) < 1500
+    assert message.isascii()
+    assert message.isprintable()
+    assert len(message) < 1500
     suggestion = message.rpartition("; try ")[2].strip("'")
     assert check_name(suggestion) == suggestion
 

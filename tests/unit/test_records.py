@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record file gives back its record, is refused when newer, and else is damaged: never a crash."""
+"""A record file gives its record back, is refused when newer, and is damaged else: no crash."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_gives_back_what_was_written() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_damage(data: bytes) -> None:
-    with pytest.raises(CorruptError, match="vas/genes.vas"):
+    with pytest.raises(CorruptError, match=r"vas/genes\.vas"):
         decode(data)
 
 

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on whole stores and structures: ls, info, check, rm, drop."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+import spacejmp as sj
+from spacejmp.apps import report
+from spacejmp.apps.exits import code_of, describe
+from spacejmp.apps.settings import AsJson, StoreName, TreeName, Yes, catalog, confirm, open_store
+
+__all__ = ["check", "drop", "info", "ls", "rm"]
+
+
+def ls(
+    context: typer.Context,
+    long: Annotated[bool, typer.Option("--long", "-l", help="Size, address and age too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the stores."""
+    stores = catalog(context)
+    if not long and not as_json:
+        for name in stores.names():
+            report.line(name)
+        return
+    entries = [_entry(stores, name) for name in stores.names()]
+    if as_json:
+        report.emit_json({"home": stores.home, "stores": entries})
+    elif not report.is_terminal():
+        for entry in entries:
+            report.line("\t".join(_long_fields(entry, plain=True)))
+    elif entries:
+        right = ("size", "reserved")
+        shown = report.table("name", "size", "reserved", "base", "made", "", right=right)
+        for entry in entries:
+            shown.add_row(*_long_fields(entry, plain=False))
+        report.console().print(shown)
+    else:
+        report.line(f"no stores in {stores.home}")
+
+
+def _entry(stores: sj.Catalog, name: str) -> dict[str, Any]:
+    """Say what the catalog knows of a store; `error` when it is damaged."""
+    entry: dict[str, Any] = {
+        "name": name,
+        "path": None,
+        "uuid": None,
+        "base": None,
+        "reserved_bytes": None,
+        "file_bytes": None,
+        "created": None,
+        "error": None,
+    }
+    try:
+        record = stores.lookup(name)
+        entry["path"] = path = stores.segment_path(record.segment)
+        entry["uuid"] = record.uuid.hex()
+        entry["base"] = record.segment.base
+        entry["reserved_bytes"] = record.segment.reserved
+        entry["created"] = _when(record.created_ns)
+        entry["file_bytes"] = os.stat(path).st_size
+    except (sj.SpaceJmpError, OSError) as error:
+        entry["error"] = {"code": int(code_of(error)), "message": describe(error)}
+    return entry
+
+
+def _when(created_ns: int) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(created_ns // 10**9).astimezone().isoformat(timespec="seconds")
+
+
+def _long_fields(entry: dict[str, Any], *, plain: bool) -> list[str]:
+    from rich.markup import escape
+
+    fault = "" if entry["error"] is None else entry["error"]["message"]
+    if plain:
+        sizes = [str(entry[field]) for field in ("file_bytes", "reserved_bytes")]
+        base = "None" if entry["base"] is None else f"{entry['base']:#x}"
+        fields = [entry["name"], *sizes, base, str(entry["created"]), fault]
+        return [field if field != "None" else "-" for field in fields]
+    if entry["base"] is None:
+        return [f"[red]{entry['name']}[/]", "", "", "", "", f"[red]{escape(fault)}[/]"]
+    return [
+        f"[cyan]{entry['name']}[/]",
+        report.human_bytes(entry["file_bytes"] or 0),
+        report.human_bytes(entry["reserved_bytes"]),
+        report.address(entry["base"]),
+        entry["created"][:16].replace("T", " "),
+        f"[red]{escape(fault)}[/]",
+    ]
+
+
+def info(context: typer.Context, name: StoreName, as_json: AsJson = False) -> None:
+    """Show a store: its place, its size and its structures."""
+    record = catalog(context).lookup(name)
+    with open_store(context, name) as store, store.read():
+        stats = store.stats()
+        facts: dict[str, Any] = {
+            "name": store.name,
+            "home": store.home,
+            "path": store.path,
+            "uuid": record.uuid.hex(),
+            "created": _when(record.created_ns),
+            "domain": store.domain,
+            "base": store.base,
+            "reserved_bytes": store.reserve,
+            **stats._asdict(),
+            "structures": [_structure(store, root) for root in store.roots.values()],
+        }
+    if as_json:
+        report.emit_json(facts)
+    else:
+        _print_info(facts)
+
+
+def _structure(store: sj.Store, root: sj.RootInfo) -> dict[str, Any]:
+    """Describe a structure; of one that this version does not know, `items` is None."""
+    try:
+        items = len(store[root.name])
+    except sj.StructureTypeError:
+        items = None
+    return {**root._asdict(), "items": items}
+
+
+_DOMAINS = {
+    "shm": "memory (tmpfs): until the machine stops",
+    "file": "file: a reboot in the midst of a change is noticed",
+}
+
+
+def _print_info(facts: dict[str, Any]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    rows = {
+        "store": f"[bold cyan]{facts['name']}[/]",
+        "file": escape(facts["path"]),
+        "made": facts["created"],
+        "address": f"{report.address(facts['base'])}, "
+        f"{report.human_bytes(facts['reserved_bytes'])} reserved",
+        "size": f"{report.human_bytes(facts['file_bytes'])}, "
+        f"{report.human_bytes(facts['free_bytes'])} of it free",
+        "in use": f"{report.human_bytes(facts['live_bytes'])} "
+        f"in {_count(facts['live_blocks'], 'block')}",
+        "kept in": _DOMAINS.get(facts["domain"], facts["domain"]),
+    }
+    grid = Table.grid(padding=(0, 2))
+    for label, text in rows.items():
+        grid.add_row(f"[dim]{label}[/]", text)
+    out = report.console()
+    out.print(grid)
+    if not facts["structures"]:
+        out.print("[dim]no structures yet[/]")
+        return
+    shown = report.table("structure", "kind", "key", "value", "items", right=("items",))
+    for root in facts["structures"]:
+        items = "?" if root["items"] is None else f"{root['items']:,}"
+        shown.add_row(escape(root["name"]), root["kind"], root["key"], root["value"], items)
+    out.print(shown)
+
+
+def check(
+    context: typer.Context,
+    name: StoreName,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept",
+            help="Check a store that was open when the machine stopped; whole, it opens again.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Verify every block, node, pointer, key and count of a store."""
+    from time import perf_counter
+
+    begun = perf_counter()
+    with open_store(context, name, accept_unclean=accept) as store:
+        found = store.check()
+    if accept:
+        # Only now that it is whole: closing it after writing marks it so.
+        open_store(context, name, "w", accept_unclean=True).close()
+    seconds = perf_counter() - begun
+    if as_json:
+        report.emit_json({"name": name, **found._asdict(), "seconds": seconds})
+        return
+    leaks = ""
+    if found.leaked_blocks:
+        leaks = (
+            f"; {found.leaked_blocks:,} blocks ({report.human_bytes(found.leaked_bytes)}) "
+            f"that nothing leads to, which costs space only"
+        )
+    report.line(
+        f"{name} is whole: {_count(found.structures, 'structure')}, {_count(found.items, 'item')}, "
+        f"{_count(found.blocks, 'block')} ({report.human_bytes(found.bytes)}) in "
+        f"{seconds * 1e3:.1f} ms{leaks}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def rm(context: typer.Context, name: StoreName, yes: Yes = False) -> None:
+    """Remove a store and all that is in it."""
+    stores = catalog(context)
+    if not yes:
+        entry = _entry(stores, name)
+        if name not in stores.names():
+            stores.lookup(name)  # its error has the names that resemble it
+        size = "" if entry["file_bytes"] is None else report.human_bytes(entry["file_bytes"])
+        confirm(f"Remove the store {name}{f' ({size})' if size else ''} for good?", yes)
+    stores.remove(name)
+
+
+def drop(context: typer.Context, name: StoreName, tree: TreeName, yes: Yes = False) -> None:
+    """Remove a structure and all that is in it from a store."""
+    with open_store(context, name, "w") as store:
+        if not yes:
+            root = store.roots[tree]
+            items = _structure(store, root)["items"]
+            size = "" if items is None else f" ({_count(items, 'item')})"
+            confirm(f"Drop {root.kind} {name}/{tree}{size} for good?", yes)
+        store.drop(tree)
