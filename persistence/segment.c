@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,17 @@ static int sync_directory(const char *directory)
     return result;
 }
 
+/* A new file without a name, or, where the filesystem has none such, with a name of its own. */
+static int open_unnamed(const char *path, const char *directory, uint32_t mode, char *temporary)
+{
+    temporary[0] = '\0';
+    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+        return fd;
+    snprintf(temporary, PATH_MAX, "%s.new-%d", path, getpid());
+    return open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
 int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
 {
     if (!sj_range_is_valid(spec->base, spec->reserved))
@@ -145,18 +157,21 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
     size_t name_bytes = strlen(spec->name);
     if (name_bytes == 0 || name_bytes > SJ_NAME_MAX)
         return sj_error(SJ_EINVAL, "a segment's name has 1 to %d bytes", SJ_NAME_MAX);
-    char directory[4096], link_path[64];
+    char directory[PATH_MAX], temporary[PATH_MAX], source[64];
     directory_of(path, directory, sizeof directory);
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, spec->mode);
+    int fd = open_unnamed(path, directory, spec->mode, temporary);
     if (fd < 0)
         return failed(path, "open");
     const struct sj_domain *domain;
     int error = sj_domain_of(fd, spec->durability, &domain);
     if (error == SJ_OK)
         error = format(fd, path, spec);
-    snprintf(link_path, sizeof link_path, "/proc/self/fd/%d", fd);
-    if (error == SJ_OK && linkat(AT_FDCWD, link_path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) != 0)
+    snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
+    if (error == SJ_OK && linkat(AT_FDCWD, temporary[0] != '\0' ? temporary : source, AT_FDCWD,
+                                 path, AT_SYMLINK_FOLLOW) != 0)
         error = failed(path, "link");
+    if (temporary[0] != '\0')
+        unlink(temporary);
     if (error == SJ_OK && sync_directory(directory) != 0)
         error = failed(path, "fsync of the directory");
     close(fd);

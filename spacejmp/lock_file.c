@@ -99,6 +99,28 @@ static int map_page(struct sj_lock *lock, const char *path, bool first)
                     path);
 }
 
+/* Opens the file, and again when it was removed in the meantime; becomes present in it. */
+static int open_present(struct sj_lock *lock, const char *path, uint32_t mode,
+                        const struct sj_wait *wait, bool *first)
+{
+    for (;;) {
+        struct stat opened, named;
+        lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+        if (lock->fd < 0 || fstat(lock->fd, &opened) != 0)
+            return file_error(path, "open");
+        int error = become_present(lock->fd, path, wait, first);
+        if (error != SJ_OK)
+            return error;
+        if (stat(path, &named) == 0 && named.st_dev == opened.st_dev &&
+            named.st_ino == opened.st_ino) {
+            if (*first && opened.st_uid == geteuid())
+                fchmod(lock->fd, mode); /* the umask does not decide who may wait */
+            return SJ_OK;
+        }
+        close(lock->fd);
+    }
+}
+
 int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                  struct sj_lock **opened, bool *first)
 {
@@ -108,13 +130,7 @@ int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
         return sj_error(SJ_ENOMEM, "lock file %s", path);
     lock->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
     pthread_mutex_init(&lock->own_lock, NULL);
-    lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
-    if (lock->fd < 0) {
-        int error = file_error(path, "open");
-        free(lock);
-        return error;
-    }
-    int error = become_present(lock->fd, path, wait, first);
+    int error = open_present(lock, path, mode, wait, first);
     if (error == SJ_OK)
         error = map_page(lock, path, *first);
     if (error != SJ_OK) {
@@ -159,7 +175,8 @@ void sj_lock_close(struct sj_lock *lock)
             sj_lock_give_slot(lock, &lock->page->slot[i]);
     if (lock->page != NULL)
         munmap(lock->page, sizeof *lock->page);
-    close(lock->fd);
+    if (lock->fd >= 0)
+        close(lock->fd);
     pthread_mutex_destroy(&lock->own_lock);
     free(lock);
 }

@@ -179,33 +179,41 @@ static uint64_t scanned(const struct sj_hashmap *map)
     return count;
 }
 
-/* Keys whose hashes agree in `bits` bits: all go to the same place until the directory is deep. */
-static void agreeing_hashes_deepen_the_directory(uint32_t bits, uint32_t count)
+static void put_word(struct sj_hashmap *map, uint64_t word)
+{
+    bool existed;
+    struct sj_key key = {.word = word};
+    struct sj_value value = {.word = ~word};
+    CHECK_OK(sj_hashmap_put(map, &key, &value, SJ_PUT_NEW, &existed));
+    CHECK(!existed);
+}
+
+/*
+ * Keys whose hashes agree in `bits` bits all go to the same place until the directory is deep. Then
+ * come others, whose table segments have many entries of it.
+ */
+static void agreeing_hashes_deepen_the_directory(uint32_t bits, uint32_t agreeing, uint32_t count)
 {
     struct world *world = world_make("agreeing", all_kinds[0], 1);
     struct sj_hashmap *map = &world->map;
     uint64_t *words = calloc(count, sizeof(uint64_t)), word = test_random();
-    bool existed;
-    struct sj_value value;
     for (uint32_t i = 0; i < count; i++) {
-        while (sj_hash_word(++word, map->head->seed) >> (64 - bits) != 1)
-            ;
-        words[i] = word;
-        struct sj_key key = {.word = word};
-        value.word = i;
-        CHECK_OK(sj_hashmap_put(map, &key, &value, SJ_PUT_NEW, &existed));
-        CHECK(!existed && map->head->node.aux <= 20);
-    }
-    CHECK(map->head->node.aux >= bits - 4);
-    for (uint32_t i = 0; i < count; i++) {
-        struct sj_key key = {.word = words[i]};
-        CHECK_OK(sj_hashmap_get(map, &key, &value));
-        CHECK(value.word == i);
+        while (i < agreeing && sj_hash_word(word, map->head->seed) >> (64 - bits) != 1)
+            word++;
+        put_word(map, words[i] = word++);
+        CHECK(map->head->node.aux <= 20);
+        if (i == agreeing)
+            CHECK(map->head->node.aux >= bits - 4);
+        if (i % 1000 == 0)
+            world_check_blocks(world);
     }
     CHECK(scanned(map) == count);
     world_check_blocks(world);
     for (uint32_t i = 0; i < count; i++) {
         struct sj_key key = {.word = words[i]};
+        struct sj_value value;
+        CHECK_OK(sj_hashmap_get(map, &key, &value));
+        CHECK(value.word == ~words[i]);
         CHECK_OK(sj_hashmap_delete(map, &key));
     }
     world_check(world);
@@ -276,8 +284,8 @@ int main(void)
         aborted_transactions_leave_nothing(all_kinds[i]);
         scans_give_what_stays_exactly_once(all_kinds[i]);
     }
-    agreeing_hashes_deepen_the_directory(12, 3000);
-    agreeing_hashes_deepen_the_directory(17, 300);
+    agreeing_hashes_deepen_the_directory(12, 3000, 20000);
+    agreeing_hashes_deepen_the_directory(17, 300, 5000);
     printf("ok\n");
     return 0;
 }
