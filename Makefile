@@ -124,7 +124,7 @@ format: build
 
 $(NATIVE)/build.ninja: | $(VENV)/.tools
 	$(BIN)/meson setup $(NATIVE) -Dnative_tests=true -Dseam=true -Dwerror=true \
-	    -Dbuildtype=debug -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false
+	    -Dbuildtype=debug -Doptimization=2 -Db_sanitize=address,undefined -Db_lundef=false
 
 native: $(NATIVE)/build.ninja
 	$(SANITIZER) $(BIN)/meson test -C $(NATIVE) --print-errorlogs

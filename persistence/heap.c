@@ -7,8 +7,8 @@
  *
  * I1  A slab is in its class's list exactly when it has a free block.
  * I2  An empty slab's pages go back, unless it is alone in its list.
- * I3  Words change by sj_tx_word; every function begins by settling words that wait, and so reads what
- *     the operation has done so far.
+ * I3  Words change by sj_tx_word; every function begins by settling words that wait, and so reads
+ *     what the operation has done so far.
  *
  * Cost: alloc: one logged word; the slab that it fills leaves its list (two more words).
  */

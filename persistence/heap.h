@@ -2,13 +2,14 @@
 /*
  * heap.h: memory inside a segment.
  *
- * Blocks are 16-byte aligned (64-byte aligned from 64 bytes on when the size is a multiple of 64), and
- * never move. All state is on the media and under the log: an allocation or a free belongs to the
- * operation that makes it. Every block begins with `struct sj_block` (a kind), which its owner writes.
+ * Blocks are 16-byte aligned (64-byte aligned from 64 bytes on when the size is a multiple of 64),
+ * and never move. All state is on the media and under the log: an allocation or a free belongs to
+ * the operation that makes it. Every block begins with `struct sj_block` (a kind), which its owner
+ * writes.
  *
  * Cost: an allocation is a bitmap scan and one logged word; a class's slab is refilled once in
- * 30–250 allocations. Overhead: 64 bytes a slab; the size is rounded up to its class (≤ 25 %, 12 % on
- * average above 256 bytes).
+ * 30–250 allocations. Overhead: 64 bytes a slab; the size is rounded up to its class (≤ 25 %, 12 %
+ * on average above 256 bytes).
  */
 #ifndef SJ_PERSISTENCE_HEAP_H
 #define SJ_PERSISTENCE_HEAP_H
@@ -25,8 +26,8 @@ SJ_API uint64_t sj_heap_block_max(const struct sj_segment *segment);
  * SJ_EFULL (nothing changed), SJ_ENOMEM, SJ_ETOOBIG, SJ_ECORRUPT. */
 SJ_API int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block);
 
-/* Gives the block back when the transaction commits. In the plan of an operation. SJ_ECORRUPT when it
- * is not a block in use; SJ_ENOMEM. */
+/* Gives the block back when the transaction commits. In the plan of an operation. SJ_ECORRUPT when
+ * it is not a block in use; SJ_ENOMEM. */
 SJ_API int sj_heap_free(struct sj_segment *segment, uint64_t block);
 
 /* Carries out one deferred free; called by the commit. */

@@ -12,8 +12,8 @@
  *   chunk word:  bits 0–7 state | 8–31 free pages (PAGED) | 32–63 chunks of the run, ≥ 1
  *   page word:   bits 0–7 kind  | 8–15 size class (SLAB)  | 32–63 pages of the run
  *
- * Only the first word of a run of chunks or pages is set; those of the others are zero, and are covered
- * by the count in the first. So taking or giving back a run changes one word.
+ * Only the first word of a run of chunks or pages is set; those of the others are zero, and are
+ * covered by the count in the first. So taking or giving back a run changes one word.
  */
 #ifndef SJ_PERSISTENCE_HEAP_LAYOUT_H
 #define SJ_PERSISTENCE_HEAP_LAYOUT_H

@@ -9,9 +9,10 @@
  *     goes to the next extent, so in each extent the valid ones are a prefix.
  * I2  An entry's checksum covers its own address and generation: what lies there from an earlier
  *     transaction, or from another place, is never taken for one of this.
- * I3  Undoing a valid entry is right whether or not its range was ever changed, any number of times.
- * I4  Extents beyond the first are chunks in state LOG. log->extents is stored after their words, and
- *     lowered before them: a LOG chunk that no extent covers is unused (recovery says so).
+ * I3  Undoing a valid entry is right whether or not its range was ever changed, any number of
+ *     times.
+ * I4  Extents beyond the first are chunks in state LOG. log->extents is stored after their words,
+ *     and lowered before them: a LOG chunk that no extent covers is unused (recovery says so).
  *
  * Crash rule: after any subset of the unfenced stores the valid entries include all that were
  * appended before the last fence, and only ranges of those were changed in place.

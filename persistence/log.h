@@ -16,7 +16,8 @@ int sj_log_append(struct sj_segment *segment, const void *at, size_t bytes);
 /* The same for one word. */
 int sj_log_append_word(struct sj_segment *segment, const uint64_t *at);
 
-/* Restores, newest first, all ranges appended since there were `entries` of them, and forgets them. */
+/* Restores, newest first, all ranges appended since there were `entries` of them, and forgets
+ * them. */
 void sj_log_undo(struct sj_segment *segment, uint32_t entries);
 
 /* Raises root_page->removals: something that had a root may be gone. */

@@ -5,12 +5,12 @@
  *   chunk directory   [PAGED][PAGED][HUGE 3][  0  ][  0  ][LOG 1][unused …
  *   a paged chunk     [META 2][  0  ][SLAB 4][ 0 ][ 0 ][ 0 ][free][RUN 9]…
  *
- * I1  Walking from the first word by counts visits every run and every free word once; no run leaves
- *     its chunk (pages) or the used part of the directory (chunks).
+ * I1  Walking from the first word by counts visits every run and every free word once; no run
+ *     leaves its chunk (pages) or the used part of the directory (chunks).
  * I2  A paged chunk's free count is the number of its free pages, backed by the file or not.
  * I3  A run is only given out when the file backs all of it.
- * I4  Words change by sj_tx_word, so a run is taken or given back with the operation; chunks of the log
- *     change by plain stores, and never one that a transaction has logged.
+ * I4  Words change by sj_tx_word, so a run is taken or given back with the operation; chunks of the
+ *     log change by plain stores, and never one that a transaction has logged.
  *
  * Cost: next fit from a hint; without one a walk over the words of the chunks that have room.
  */
@@ -188,7 +188,8 @@ int sj_chunks_reclaim_log(struct sj_segment *segment)
     return SJ_OK;
 }
 
-/* Makes a paged chunk of an unused one. Its descriptors are fresh: they are stored without a log. */
+/* Makes a paged chunk of an unused one. Its descriptors are fresh: they are stored without a
+ * log. */
 static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
 {
     int error = find_chunks(segment, 1, chunk);
@@ -207,8 +208,8 @@ static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
     return error;
 }
 
-/* The first `pages` free pages in a row from page `from` on (the head of a run, or free); `*found` is
- * SJ_CHUNK_PAGES when there are none. */
+/* The first `pages` free pages in a row from page `from` on (the head of a run, or free); `*found`
+ * is SJ_CHUNK_PAGES when there are none. */
 static int find_in_chunk(const struct sj_segment *segment, uint64_t chunk, uint64_t from,
                          uint64_t pages, uint64_t *found)
 {

@@ -7,8 +7,8 @@
 
 #include "persistence/segment.h"
 
-/* A run of `pages` pages (≤ sj_pages_max) as `kind`, in the plan of an operation; page words are of the
- * head alone. SJ_EFULL. */
+/* A run of `pages` pages (≤ sj_pages_max) as `kind`, in the plan of an operation; page words are of
+ * the head alone. SJ_EFULL. */
 int sj_pages_take(struct sj_segment *segment, uint64_t pages, enum sj_page_kind kind,
                   uint32_t size_class, uint64_t *at);
 int sj_pages_give_back(struct sj_segment *segment, uint64_t at);

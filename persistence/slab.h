@@ -70,7 +70,8 @@ static inline struct sj_slab *sj_slab_at(const struct sj_segment *segment, uint6
     return sj_segment_holds(segment, at, sj_class_pages(slab->size_class) * SJ_PAGE) ? slab : NULL;
 }
 
-/* Finds the slab that `block` is a block of: the run's slab and the block's number in it. SJ_ECORRUPT. */
+/* Finds the slab that `block` is a block of: the run's slab and the block's number in it.
+ * SJ_ECORRUPT. */
 int sj_slab_find(const struct sj_segment *segment, const struct sj_page_run *run, uint64_t block,
                  struct sj_slab **slab, uint32_t *number);
 

@@ -7,8 +7,8 @@
 
 #include "persistence/segment.h"
 
-/* Reads the superblock that counts from an open file and checks all of it. `*which`: SJ_SUPER_A or _B.
- * SJ_EFORMAT, SJ_EVERSION, SJ_ECORRUPT, SJ_ETRUNCATED, SJ_EIO. */
+/* Reads the superblock that counts from an open file and checks all of it. `*which`: SJ_SUPER_A or
+ * _B. SJ_EFORMAT, SJ_EVERSION, SJ_ECORRUPT, SJ_ETRUNCATED, SJ_EIO. */
 int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *which);
 
 /* Fills in a new segment's superblock. */
@@ -18,8 +18,8 @@ void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
 /* The checksum that belongs into `super->checksum`. */
 uint64_t sj_super_checksum(const struct sj_super *super);
 
-/* Writes `state` and this boot's id over the superblock of an open segment that does not count, which
- * then does. SJ_EIO. */
+/* Writes `state` and this boot's id over the superblock of an open segment that does not count,
+ * which then does. SJ_EIO. */
 int sj_super_update(struct sj_segment *segment, uint64_t state);
 
 /* The running kernel's boot id; all zero when it does not tell. */

@@ -2,9 +2,9 @@
 /*
  * tx.c: transactions over the undo log (tx.h has the contract and the invariants).
  *
- * Crash rule: after any subset of the unfenced stores recovery yields the state before the outermost
- * begin (or before the operation, outside one) until log->generation is stored, and the state after
- * it from then on.
+ * Crash rule: after any subset of the unfenced stores recovery yields the state before the
+ * outermost begin (or before the operation, outside one) until log->generation is stored, and the
+ * state after it from then on.
  */
 #include "persistence/tx.h"
 

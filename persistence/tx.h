@@ -22,8 +22,8 @@
  * I2  Blocks allocated by the transaction need no log; blocks it frees stay untouched until it
  *     commits (the frees are carried out by the commit).
  * I3  The one store of log->generation commits; until then recovery restores every old byte.
- * I4  A node is logged whole once a transaction: its stamp equals tx.epoch from then on. An operation
- *     outside a transaction logs words and ranges instead, and stamps nothing.
+ * I4  A node is logged whole once a transaction: its stamp equals tx.epoch from then on. An
+ *     operation outside a transaction logs words and ranges instead, and stamps nothing.
  * I5  A savepoint takes a new epoch, so that nodes are logged anew after it.
  *
  *   states   idle → op_begin → [plan → ready → apply] → op_commit → idle
@@ -105,9 +105,9 @@ SJ_API int sj_tx_op_commit(struct sj_segment *segment);
 /* Undoes a plan that failed; returns `error`. */
 SJ_API int sj_tx_op_abort(struct sj_segment *segment, int error);
 
-/* The word at `at` becomes `value` when the log is safe (at sj_tx_ready, or before). Until then reads
- * of the media see the old word; sj_tx_ready may be called to settle in the middle of a plan, as
- * the words are logged. SJ_EFULL, SJ_ENOMEM. */
+/* The word at `at` becomes `value` when the log is safe (at sj_tx_ready, or before). Until then
+ * reads of the media see the old word; sj_tx_ready may be called to settle in the middle of a plan,
+ * as the words are logged. SJ_EFULL, SJ_ENOMEM. */
 SJ_API int sj_tx_word(struct sj_segment *segment, uint64_t *at, uint64_t value);
 
 /* The same for a word inside a node of `node_bytes`: nothing is logged when the node already is;
@@ -118,8 +118,8 @@ SJ_API int sj_tx_node_word(struct sj_segment *segment, struct sj_node *node, siz
 /* The old bytes of a range go to the log; `at` is aligned to 8, `bytes` a multiple of 8. */
 SJ_API int sj_tx_range(struct sj_segment *segment, void *at, size_t bytes);
 
-/* Part [at, at + bytes) of a node is going to change. Outside a transaction that range is logged; in
- * one the whole node, once. */
+/* Part [at, at + bytes) of a node is going to change. Outside a transaction that range is logged;
+ * in one the whole node, once. */
 SJ_API int sj_tx_node_range(struct sj_segment *segment, struct sj_node *node, size_t node_bytes,
                             void *at, size_t bytes);
 

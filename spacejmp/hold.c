@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hold.c: the calling thread's stack of holds, and its slots in the locks (hold.h has the contract).
+ * hold.c: the calling thread's stack of holds, and its slots in the locks (hold.h has the
+ * contract).
  *
  * Each thread has one `struct thread`, made at its first entry and dropped at its end; the only
  * thread-local variable is the pointer to it.
@@ -89,8 +90,8 @@ enum sj_hold_mode sj_hold_mode(const struct sj_space *space)
     return hold == NULL ? SJ_HOLD_NONE : hold->mode;
 }
 
-/* The thread's slot in a lock. `*borrowed`: only for this hold, as a hold on another space is using the
- * place in the cache where it belongs. */
+/* The thread's slot in a lock. `*borrowed`: only for this hold, as a hold on another space is using
+ * the place in the cache where it belongs. */
 static int find_slot(struct sj_lock *lock, struct sj_lock_slot **slot, bool *borrowed)
 {
     struct slot_entry *entry = &me->slots[lock->serial % SLOTS_CACHED];

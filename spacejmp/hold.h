@@ -2,12 +2,13 @@
 /*
  * hold.h: switching: the spaces that the calling thread is inside of, and how.
  *
- * A hold makes a space the thread's current one and has its lock until it ends. Holds nest, also across
- * spaces: leaving restores the one before. A write hold covers reads; asking for a write hold inside a
- * read hold of the same space is SJ_EUPGRADE, for two such threads would wait for each other for ever.
+ * A hold makes a space the thread's current one and has its lock until it ends. Holds nest, also
+ * across spaces: leaving restores the one before. A write hold covers reads; asking for a write
+ * hold inside a read hold of the same space is SJ_EUPGRADE, for two such threads would wait for
+ * each other for ever.
  *
- * A single operation outside any hold takes one for itself: sj_enter_read() … sj_leave_read() cost a
- * thread-local load and a store and a fence on the thread's own cache line.
+ * A single operation outside any hold takes one for itself: sj_enter_read() … sj_leave_read() cost
+ * a thread-local load and a store and a fence on the thread's own cache line.
  */
 #ifndef SJ_SPACEJMP_HOLD_H
 #define SJ_SPACEJMP_HOLD_H

@@ -7,8 +7,8 @@
  *   writer:  mutex │ writer = 1 │ fence │ every slot.reading == 0 → inside
  *   dead:    EOWNERDEAD → recover = 1, writer stays 1 → roll back → recover = 0
  *
- * Cost: a reader's way in and out is a store, a fence and two loads of shared lines; a writer's a robust
- * mutex and a walk over the slots in use.
+ * Cost: a reader's way in and out is a store, a fence and two loads of shared lines; a writer's a
+ * robust mutex and a walk over the slots in use.
  */
 #include "spacejmp/lock.h"
 
@@ -82,7 +82,8 @@ static int recover(struct sj_lock *lock)
     return SJ_OK;
 }
 
-/* What pthread_mutex_…lock returned: on SJ_OK the mutex is had and nothing waits to be rolled back. */
+/* What pthread_mutex_…lock returned: on SJ_OK the mutex is had and nothing waits to be rolled
+ * back. */
 static int mutex_had(struct sj_lock *lock, int result)
 {
     struct sj_lock_page *page = lock->page;

@@ -8,15 +8,15 @@
  * writers do not starve.
  *
  * I1  writer == 0 or the mutex is held (by a living thread, or by a dead one: EOWNERDEAD).
- * I2  A thread that is inside for reading has slot.reading == 1 and saw writer == 0 after storing it,
- *     or stored it while holding the mutex.
- * I3  Whoever gets EOWNERDEAD sets `recover` and leaves the flag up; nobody enters before the log is
- *     rolled back, `recover` is 0 and the flag is down.
+ * I2  A thread that is inside for reading has slot.reading == 1 and saw writer == 0 after storing
+ *     it, or stored it while holding the mutex.
+ * I3  Whoever gets EOWNERDEAD sets `recover` and leaves the flag up; nobody enters before the log
+ *     is rolled back, `recover` is 0 and the flag is down.
  * I4  slot.taken == 1 implies that its process had the slot's OFD lock when it took it: when nobody
  *     has that lock, the process is dead and the slot is free.
  *
- * Order of locks: the table of spaces (space.c), own_lock, then the mutexes of spaces in ascending base
- * order. Waits end at the deadline (SJ_EBUSY) or when `poll` says so (SJ_EINTR).
+ * Order of locks: the table of spaces (space.c), own_lock, then the mutexes of spaces in ascending
+ * base order. Waits end at the deadline (SJ_EBUSY) or when `poll` says so (SJ_EINTR).
  */
 #ifndef SJ_SPACEJMP_LOCK_H
 #define SJ_SPACEJMP_LOCK_H
@@ -41,7 +41,8 @@ struct sj_lock {
     uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
 };
 
-/* How a wait goes on: called about every 50 ms while waiting; nonzero ends the wait with SJ_EINTR. */
+/* How a wait goes on: called about every 50 ms while waiting; nonzero ends the wait with
+ * SJ_EINTR. */
 typedef int sj_lock_poll(void *context);
 
 struct sj_wait {
@@ -50,8 +51,9 @@ struct sj_wait {
     void *context;
 };
 
-/* Opens the lock file, or makes it with `mode`. On return the caller is present; `*first` says that it
- * alone is, and then nobody else can come in until sj_lock_join. SJ_EIO, SJ_EPERM, SJ_EBUSY, SJ_EFULL. */
+/* Opens the lock file, or makes it with `mode`. On return the caller is present; `*first` says that
+ * it alone is, and then nobody else can come in until sj_lock_join. SJ_EIO, SJ_EPERM, SJ_EBUSY,
+ * SJ_EFULL. */
 SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                         struct sj_lock **lock, bool *first);
 

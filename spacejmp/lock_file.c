@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * lock_file.c: the lock file: making it, who is present, who has a slot (lock_layout.h has the format).
+ * lock_file.c: the lock file: making it, who is present, who has a slot (lock_layout.h has the
+ * format).
  *
  * The first process to come in lays the file out anew, whatever was in it: nobody else can have it
  * open then, so no state of an earlier boot, crash or version survives.

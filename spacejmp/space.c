@@ -25,7 +25,8 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&table);
 }
 
-/* The child keeps the mappings and holds nothing: what a thread of the parent had begun is its own. */
+/* The child keeps the mappings and holds nothing: what a thread of the parent had begun is its
+ * own. */
 static void after_fork_in_child(void)
 {
     pthread_mutex_init(&table, NULL);

@@ -3,9 +3,9 @@
  * space.h: an attached address space: segments mapped at their bases, one lock, reference counted.
  *
  * A process has at most one sj_space for a segment file: attaching again gives the same one. Two
- * process-wide mutexes: one for attaching and detaching, which may wait, and inside of it one for the table
- * of spaces, which never does. All functions may be called from any thread; a caller that holds an
- * interpreter's lock lets go of it first.
+ * process-wide mutexes: one for attaching and detaching, which may wait, and inside of it one for
+ * the table of spaces, which never does. All functions may be called from any thread; a caller that
+ * holds an interpreter's lock lets go of it first.
  *
  *   states   attach → attached (references ≥ 1) → detach … → references 0 → unmapped
  *            fork   → in the child: attached, no holds; joins the lock anew
@@ -35,14 +35,15 @@ struct sj_attach_options {
     struct sj_wait wait; /* for others that are opening or closing it */
 };
 
-/* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors of
- * sj_segment_open and sj_lock_open; SJ_EREADONLY when it is attached for reading here already and is
- * asked for writing. */
+/* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors
+ * of sj_segment_open and sj_lock_open; SJ_EREADONLY when it is attached for reading here already
+ * and is asked for writing. */
 SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
                            const struct sj_attach_options *options, struct sj_space **space);
 
-/* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside of
- * it and this is the last reference (nothing is detached then); SJ_EIO when the closing sync failed. */
+/* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
+ * of it and this is the last reference (nothing is detached then); SJ_EIO when the closing sync
+ * failed. */
 SJ_API int sj_space_detach(struct sj_space *space);
 
 /* Gives a slot back to the lock with that serial number, if it is still open. (For hold.c.) */

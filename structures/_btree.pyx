@@ -37,6 +37,7 @@ from spacejmp.structures._mapping cimport (
     GIVE_VALUES,
     BatchIterator,
     MappingCore,
+    c_bool,
     sj_put_mode,
 )
 
@@ -62,7 +63,7 @@ cdef extern from "structures/btree.h" nogil:
     uint64_t sj_btree_count(const sj_btree *tree)
     int sj_btree_get(const sj_btree *tree, const sj_key *key, sj_value *value)
     int sj_btree_put(sj_btree *tree, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                     bint *existed)
+                     c_bool *existed)
     int sj_btree_delete(sj_btree *tree, const sj_key *key)
     int sj_btree_clear(sj_btree *tree)
     int sj_btree_seek(const sj_btree *tree, const sj_key *key, bint after, sj_btree_cursor *cursor)
@@ -107,7 +108,7 @@ cdef class BTreeCore(MappingCore):
         return sj_btree_get(&self.tree, key, value)
 
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                   bint *existed) noexcept:
+                   c_bool *existed) noexcept:
         return sj_btree_put(&self.tree, key, value, mode, existed)
 
     cdef int c_delete(self, const sj_key *key) noexcept:

@@ -13,6 +13,7 @@ from spacejmp.structures._mapping cimport (
     GIVE_VALUES,
     BatchIterator,
     MappingCore,
+    c_bool,
     sj_put_mode,
 )
 
@@ -28,7 +29,7 @@ cdef extern from "structures/hashmap.h" nogil:
     uint64_t sj_hashmap_count(const sj_hashmap *map)
     int sj_hashmap_get(const sj_hashmap *map, const sj_key *key, sj_value *value)
     int sj_hashmap_put(sj_hashmap *map, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                       bint *existed)
+                       c_bool *existed)
     int sj_hashmap_delete(sj_hashmap *map, const sj_key *key)
     int sj_hashmap_clear(sj_hashmap *map)
     int sj_hashmap_read(const sj_hashmap *map, uint64_t *position, uint32_t wanted, sj_item *items,
@@ -60,7 +61,7 @@ cdef class HashMapCore(MappingCore):
         return sj_hashmap_get(&self.map, key, value)
 
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                   bint *existed) noexcept:
+                   c_bool *existed) noexcept:
         return sj_hashmap_put(&self.map, key, value, mode, existed)
 
     cdef int c_delete(self, const sj_key *key) noexcept:

@@ -20,6 +20,8 @@ cdef extern from "persistence/roots.h" nogil:
 
 
 cdef extern from "structures/entry.h" nogil:
+    ctypedef bint c_bool "_Bool"
+
     enum sj_put_mode:
         SJ_PUT_ALWAYS
         SJ_PUT_NEW
@@ -48,7 +50,7 @@ cdef class MappingCore:
     cdef uint64_t c_count(self) noexcept
     cdef int c_get(self, const sj_key *key, sj_value *value) noexcept
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                   bint *existed) noexcept
+                   c_bool *existed) noexcept
     cdef int c_delete(self, const sj_key *key) noexcept
     cdef int c_clear(self) noexcept
 
@@ -71,7 +73,7 @@ cdef class MappingCore:
 
 
 cdef class BatchIterator:
-    """Gives items from a batch, and fills the next one when it is used up or the store has changed."""
+    """Gives items from a batch; fills the next one when it is used up or the store has changed."""
     cdef MappingCore mapping
     cdef int give
     cdef list batch
@@ -81,8 +83,8 @@ cdef class BatchIterator:
     cdef bint ended  # nothing comes after the batch
     cdef uint32_t wanted  # how large the next batch is to be
 
-    # Reads the next batch into `batch`, setting count (≥ 1) and at, or sets `ended`; `stale`: the store has
-    # changed since the last one.
+    # Reads the next batch into `batch`, setting count (≥ 1) and at, or sets `ended`; `stale`: the
+    # store has changed since the last one.
     cdef int fill(self, bint stale) except -1
 
     cdef object object_of(self, const sj_item *item)

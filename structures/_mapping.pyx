@@ -69,7 +69,7 @@ cdef class MappingCore:
         return SJ_ECORRUPT
 
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                   bint *existed) noexcept:
+                   c_bool *existed) noexcept:
         return SJ_ECORRUPT
 
     cdef int c_delete(self, const sj_key *key) noexcept:
@@ -95,8 +95,8 @@ cdef class MappingCore:
         self.space.leave()
         if error == SJ_ENOTFOUND:
             raise NotFoundError(
-                f"{self.name!r} is no longer there: it was dropped, or the transaction that made it "
-                "was undone; open it again"
+                f"{self.name!r} is no longer there: it was dropped, or the transaction that made "
+                "it was undone; open it again"
             )
         return raise_error(error)
 
@@ -154,7 +154,7 @@ cdef class MappingCore:
         return len(self) != 0
 
     def update(self, other=(), /, **more):
-        """Store the items of a mapping, or of an iterable of pairs, and the keywords, one by one."""
+        """Store the items of a mapping, or of an iterable of pairs, and the keywords, singly."""
         if isinstance(other, Mapping):
             other = other.items()
         elif hasattr(other, "keys"):
@@ -168,7 +168,7 @@ cdef class MappingCore:
         cdef sj_key k
         cdef sj_value v
         cdef sj_buffer key_buffer, value_buffer
-        cdef bint existed
+        cdef c_bool existed
         keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
         keep_value = value_encode(self.value_codec, value, &v, &value_buffer)
         self.enter_write()
@@ -197,7 +197,7 @@ cdef class MappingCore:
         cdef sj_key k
         cdef sj_value v
         cdef sj_buffer key_buffer, value_buffer
-        cdef bint existed = False
+        cdef c_bool existed = False
         cdef int error
         keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
         keep_value = value_encode(self.value_codec, default, &v, &value_buffer)

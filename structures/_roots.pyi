@@ -16,7 +16,7 @@ def listing(space: Space) -> list[tuple[str, RootRecord]]: ...
 def create(
     space: Space,
     name: bytes,
-    type: int,
+    kind: int,
     key_codec: int,
     value_codec: int,
 ) -> None: ...

@@ -145,7 +145,7 @@ cdef int create_in(sj_segment *segment, bytes name, uint16_t type, uint8_t key_c
     return sj_tx_op_commit(segment)
 
 
-def create(Space space, bytes name, uint16_t type, uint8_t key_codec, uint8_t value_codec):
+def create(Space space, bytes name, uint16_t kind, uint8_t key_codec, uint8_t value_codec):
     """Make an empty structure and its root. AlreadyExistsError, SpaceFullError, ReadOnlyError."""
     cdef sj_kinds kinds
     cdef int error
@@ -153,7 +153,7 @@ def create(Space space, bytes name, uint16_t type, uint8_t key_codec, uint8_t va
     kinds.value = codec_kind(value_codec)
     space.enter_write()
     try:
-        error = create_in(space.space.segment, name, type, key_codec, value_codec, kinds)
+        error = create_in(space.space.segment, name, kind, key_codec, value_codec, kinds)
         space.changed()
     finally:
         space.leave()

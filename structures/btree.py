@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, overload
 from spacejmp.structures._btree import ITEMS, KEYS, VALUES, BTreeCore
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from spacejmp.structures.store import Store
 
 __all__ = ["BTree", "SortedItemsView", "SortedKeysView", "SortedValuesView"]
@@ -89,6 +91,16 @@ class SortedItemsView(ItemsView[Any, Any], _Indexed):
     def __reversed__(self) -> Iterator[tuple[Any, Any]]:
         return self._mapping._iterate(ITEMS, True)
 
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        key, value = item
+        try:
+            found = self._mapping[key]
+        except KeyError:
+            return False
+        return bool(found is value or found == value)
+
 
 class SortedValuesView(ValuesView[Any], _Indexed):
     """The values of a `BTree`: live, in key order, with positions."""
@@ -103,11 +115,11 @@ class SortedValuesView(ValuesView[Any], _Indexed):
         return self._mapping._iterate(VALUES, True)
 
 
-class BTree(BTreeCore, MutableMapping[Any, Any]):
+class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # update's overloads
     """An ordered mapping in a named store: a B+tree with order statistics.
 
-    It behaves as `sortedcontainers.SortedDict` does, and is made by `Store.btree`. Nothing is loaded
-    when it is opened: every operation works on the nodes where they lie in the store.
+    It behaves as `sortedcontainers.SortedDict` does, and is made by `Store.btree`. Nothing is
+    loaded when it is opened: every operation works on the nodes where they lie in the store.
 
     Each operation is atomic by itself; `Store.transaction` makes several of them atomic together.
     Outside any hold an operation takes one for itself.
@@ -117,8 +129,8 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):
 
     Complexity
     ----------
-    Get, set, delete, `in`, `setdefault`, `pop`, `bisect`, `index`, `peekitem` O(log n); the next item of
-    an iteration O(1); `len` O(1).
+    Get, set, delete, `in`, `setdefault`, `pop`, `bisect`, `index`, `peekitem` O(log n); the next
+    item of an iteration O(1); `len` O(1).
 
     Durability
     ----------
@@ -134,7 +146,8 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):
     SpaceFullError
         The disk, or the store's reserve, is full; nothing has changed.
     ReadOnlyError, DetachedError, SpaceBusyError, CorruptError
-        The store was opened with flag "r", is closed, is held by others beyond the timeout, is damaged.
+        The store was opened with flag "r", is closed, is held by others beyond the timeout, is
+        damaged.
 
     Examples
     --------
@@ -277,7 +290,7 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):
                     return rank
         raise ValueError(f"{key!r} is not a key of {self.name!r} in that range of positions")
 
-    def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> BTree:
+    def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)
         return self
 

@@ -2,9 +2,9 @@
 /*
  * check.c: who has which block.
  *
- * One bit for each 16 bytes of the file. The structures set the bit of every block they have (twice is
- * damage: two owners); then the heap is asked for the blocks in use: one without a bit is a leak, and a
- * bit that no block in use has is damage (an owner of free memory).
+ * One bit for each 16 bytes of the file. The structures set the bit of every block they have (twice
+ * is damage: two owners); then the heap is asked for the blocks in use: one without a bit is a
+ * leak, and a bit that no block in use has is damage (an owner of free memory).
  */
 #include "structures/check.h"
 

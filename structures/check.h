@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * check.h: the whole segment verified: heap, roots, every structure, and that each block in use belongs
- * to exactly one of them.
+ * check.h: the whole segment verified: heap, roots, every structure, and that each block in use
+ * belongs to exactly one of them.
  */
 #ifndef SJ_STRUCTURES_CHECK_H
 #define SJ_STRUCTURES_CHECK_H
@@ -18,8 +18,8 @@ struct sj_check_report {
 };
 
 /*
- * Reads everything; the caller has a read hold. The first damage ends it: SJ_ECORRUPT with the place, and
- * `report` has what was found until then. Leaks are no damage. SJ_ENOMEM.
+ * Reads everything; the caller has a read hold. The first damage ends it: SJ_ECORRUPT with the
+ * place, and `report` has what was found until then. Leaks are no damage. SJ_ENOMEM.
  * Cost: O(bytes in use); one bit for 16 bytes of the file in memory.
  */
 SJ_API int sj_check(struct sj_segment *segment, struct sj_check_report *report);

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from spacejmp.structures._hashmap import ITEMS, KEYS, VALUES, HashMapCore
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from spacejmp.structures.store import Store
 
 __all__ = ["HashMap"]
@@ -30,22 +32,23 @@ class _Values(ValuesView[Any]):
         return self._mapping._iterate(VALUES)
 
 
-class HashMap(HashMapCore, MutableMapping[Any, Any]):
+class HashMap(HashMapCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # update's overloads
     """A mapping in a named store: extendible hashing over Swiss-table buckets.
 
     It behaves as `dict` does, but for the order of iteration, which is that of a hash function and
-    stays as it is until the map grows. Made by `Store.hashmap`. Nothing is loaded when it is opened.
+    stays as it is until the map grows. Made by `Store.hashmap`. Nothing is loaded when it is
+    opened.
 
     Each operation is atomic by itself; `Store.transaction` makes several of them atomic together.
     Outside any hold an operation takes one for itself.
 
-    Iterators and views are live: an item that is there throughout an iteration is given once, whatever
-    this thread or another process changes meanwhile.
+    Iterators and views are live: an item that is there throughout an iteration is given once,
+    whatever this thread or another process changes meanwhile.
 
     Complexity
     ----------
-    Get, set, delete, `in`, `setdefault`, `pop` O(1); the map never stops to rehash: the longest pause
-    is the split of one 16 KiB table segment. `len` O(1).
+    Get, set, delete, `in`, `setdefault`, `pop` O(1); the map never stops to rehash: the longest
+    pause is the split of one 16 KiB table segment. `len` O(1).
 
     Durability
     ----------
@@ -61,7 +64,8 @@ class HashMap(HashMapCore, MutableMapping[Any, Any]):
     SpaceFullError
         The disk, or the store's reserve, is full; nothing has changed.
     ReadOnlyError, DetachedError, SpaceBusyError, CorruptError
-        The store was opened with flag "r", is closed, is held by others beyond the timeout, is damaged.
+        The store was opened with flag "r", is closed, is held by others beyond the timeout, is
+        damaged.
 
     Examples
     --------
@@ -91,12 +95,12 @@ class HashMap(HashMapCore, MutableMapping[Any, Any]):
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return some pair; KeyError when the map is empty."""
         with self.store.write():
-            for item in self._iterate(ITEMS):
-                del self[item[0]]
-                return item
+            for key, value in self.items():
+                del self[key]
+                return key, value
         raise KeyError("popitem(): the map is empty")
 
-    def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> HashMap:
+    def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)
         return self
 

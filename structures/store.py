@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,7 +17,6 @@ from spacejmp.persistence.errors import (
     DetachedError,
     InvalidArgumentError,
     NotFoundError,
-    ReadOnlyError,
     StructureTypeError,
 )
 from spacejmp.structures import _roots
@@ -26,6 +25,7 @@ from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
 
     from typing_extensions import Self
@@ -36,7 +36,7 @@ __all__ = ["CheckReport", "RootInfo", "Store", "StoreStats", "open"]
 
 Flag = Literal["r", "w", "c", "n"]
 
-_KINDS: dict[int, type[BTree] | type[HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
+_KINDS: dict[int, type[BTree | HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
 _KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
 
 
@@ -98,8 +98,8 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     name : str
         1 to 128 letters, digits, ``.``, ``_`` and ``-``.
     flag : {"c", "r", "w", "n"}
-        "c": for reading and writing, made if missing. "r": for reading, must exist. "w": for reading
-        and writing, must exist. "n": a new, empty one; an old one of that name is removed.
+        "c": for reading and writing, made if missing. "r": for reading, must exist. "w": for
+        reading and writing, must exist. "n": a new, empty one; an old one of that name is removed.
     home : path, optional
         The directory that holds the stores; else ``$SPACEJMP_HOME``, else the XDG data directory.
         On tmpfs (``/dev/shm``) a store lives in memory until the machine stops.
@@ -153,10 +153,8 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     if reserve is not None:
         options["reserved"] = reserve
     if flag == "n":
-        try:
+        with contextlib.suppress(NotFoundError):
             catalog.remove(name)
-        except NotFoundError:
-            pass
         record = catalog.create(name, **options)
     else:
         try:
@@ -207,11 +205,11 @@ class Store:
     """A named store that is open in this process; made by `open`.
 
     A store is one virtual address space: its data lies at the same addresses in every process, and
-    nothing is loaded, copied or converted when it is opened. Any number of processes and threads may
-    have it open at the same time.
+    nothing is loaded, copied or converted when it is opened. Any number of processes and threads
+    may have it open at the same time.
 
-    An operation of a structure takes the store's lock for itself. `read`, `write` and `transaction` hold
-    it for a block; they nest, also across stores, and belong to one thread.
+    An operation of a structure takes the store's lock for itself. `read`, `write` and `transaction`
+    hold it for a block; they nest, also across stores, and belong to one thread.
 
     A store can be pickled: what is sent is its name and home, and it arrives open.
 
@@ -341,13 +339,13 @@ class Store:
     def transaction(self, *, timeout: float | None = None) -> Hold:
         """Make all changes of a `with` block atomic together.
 
-        An exception that leaves the block undoes them, as does ``abort()`` on what the `with` statement
-        gives. A transaction inside of another one is a savepoint.
+        An exception that leaves the block undoes them, as does ``abort()`` on what the `with`
+        statement gives. A transaction inside of another one is a savepoint.
 
         Durability
         ----------
-        When the block has ended all of its changes are there, whatever dies; if anything dies before,
-        none is.
+        When the block has ended all of its changes are there, whatever dies; if anything dies
+        before, none is.
 
         Raises
         ------
@@ -461,7 +459,7 @@ class Store:
 
     def _open(
         self,
-        kind: type[BTree] | type[HashMap],
+        kind: type[BTree | HashMap],
         type_id: int,
         name: str,
         key: str | None,
@@ -495,16 +493,12 @@ class Store:
         self._opened[name] = mapping
         return mapping
 
-    def _make(
-        self, raw: bytes, name: str, type_id: int, key: str, value: str
-    ) -> _roots.RootRecord:
+    def _make(self, raw: bytes, name: str, type_id: int, key: str, value: str) -> _roots.RootRecord:
         if self.readonly:
             raise self._no_root(name)
         codecs = codec_id(key, "key"), codec_id(value, "value")
-        try:
+        with contextlib.suppress(AlreadyExistsError):  # another process was faster
             _roots.create(self._space, raw, type_id, *codecs)
-        except AlreadyExistsError:  # another process was faster
-            pass
         root = _roots.find(self._space, raw)
         if root is None:
             raise self._no_root(name)

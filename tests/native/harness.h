@@ -112,9 +112,9 @@ static inline void test_crash_hook(enum sj_seam_event event, void *at, uint64_t 
 }
 
 /*
- * Runs `body` in a child that dies before its store number `stores` (counted from 0). Whether it died
- * there; false when the body came to its end. The mapping is shared, so the parent finds what the
- * child had stored, as after SIGKILL.
+ * Runs `body` in a child that dies before its store number `stores` (counted from 0). Whether it
+ * died there; false when the body came to its end. The mapping is shared, so the parent finds what
+ * the child had stored, as after SIGKILL.
  */
 static inline bool test_crash_at(uint64_t stores, void (*body)(void *), void *context)
 {

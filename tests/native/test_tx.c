@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_tx.c: transactions over raw words and blocks: commit, abort, savepoints, and a death before every
- * single store.
+ * test_tx.c: transactions over raw words and blocks: commit, abort, savepoints, and a death before
+ * every single store.
  */
 #include "harness.h"
 
