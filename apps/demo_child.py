@@ -66,13 +66,13 @@ class Child:
             event: dict[str, Any] = json.loads(line)
             if event["event"] != "failed":
                 return event
-        self._process.kill()
-        assert self._process.stderr is not None
-        said = self._process.stderr.read().strip().splitlines()
+            reason = event["message"]
+        else:
+            assert self._process.stderr is not None
+            said = self._process.stderr.read().strip().splitlines()
+            reason = said[-1] if said else f"it ended with {self._process.wait()}"
         raise CommandError(
-            f"demo: the process that was to {self.role} failed: "
-            f"{said[-1] if said else f'exit code {self._process.wait()}'}",
-            Code.DAMAGED,
+            f"demo: the process that was to {self.role} failed: {reason}", Code.DAMAGED
         )
 
     def expect(self, event: str) -> dict[str, Any]:

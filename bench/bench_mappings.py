@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mappings: `BTree` and `HashMap` next to dict, SortedDict, LMDB and SQLite.
 
-Question    What does a persistent, shared, crash-safe mapping cost, next to one that is none of it,
-            and next to the other ones that are?
-Workload    n distinct keys in random order: 63-bit int → 63-bit int, and 16-byte → 100-byte. In each
-            round everything is built anew: insert all, one by one; get of keys that are there, and
-            of keys that are not; scan of all items; 100 items from a random key on; delete of a
+Question    What does a persistent, shared, crash-safe mapping cost, next to one that is none of
+            it, and next to others that are?
+Workload    n distinct keys in random order: 63-bit int → 63-bit int, and 16-byte → 100-byte. In
+            each round everything is built anew: insert all, one by one; get of keys that are there,
+            and of keys that are not; scan of all items; 100 items from a random key on; delete of a
             random half; put of a few, each a transaction of its own. Keys that are looked up are
             equal to the stored ones, never the same objects.
 Peers       dict, sortedcontainers.SortedDict; LMDB (sync=False, writemap, integerkey for ints, all
-            inserts in one transaction, all gets in one); SQLite (WAL, synchronous=OFF, all inserts by
-            executemany in one transaction, prepared statements). bench/peers.py says why.
+            inserts in one transaction, all gets in one); SQLite (WAL, synchronous=OFF, all inserts
+            by executemany in one transaction, prepared statements). bench/peers.py says why.
             Ours: no transaction, no hold around: each operation is atomic by itself.
 In the time The loop, the call, encoding and decoding to Python's objects, locks, logs, commits. No
             fsync, by anybody: all promise to survive the death of a process, on tmpfs.
@@ -22,6 +22,7 @@ In the time The loop, the call, encoding and decoding to Python's objects, locks
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import shutil
@@ -37,6 +38,7 @@ import numpy as np
 from bench.contestants import RANGE
 from bench.harness import (
     Results,
+    Sample,
     VerificationError,
     expect,
     interleave,
@@ -111,8 +113,9 @@ class Round:
         self.note(operation, able, samples, count)
 
     def note(
-        self, operation: str, contestants: list[Contestant], samples: list[Any], count: int
+        self, operation: str, contestants: list[Contestant], samples: list[Sample], count: int
     ) -> None:
+        """Note the time of one of `count` operations."""
         for contestant, sample in zip(contestants, samples, strict=True):
             self.results.add(
                 self.workload.name, operation, contestant.name, self.number, sample, count
@@ -166,6 +169,7 @@ class Round:
         return [contestant for contestant in self.contestants if contestant.holds_entries]
 
     def verify_sizes(self, expected: int, when: str) -> None:
+        """Count the entries."""
         for contestant in self.real:
             count = len(contestant)
             where = f"{contestant.name}, {self.workload.name}, {when}"
@@ -195,6 +199,7 @@ class Round:
                 expect(items == in_order, f"{where}: the items of a scan are wrong")
 
     def note_sizes(self) -> None:
+        """Note what the files occupy."""
         for contestant in self.contestants:
             size = contestant.file_bytes()
             if size is not None:
@@ -260,11 +265,13 @@ def arguments_of(words: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f"expected some of {','.join(known)}, found {','.join(unknown)}")
     if arguments.n < 1 or arguments.rounds < 1:
         parser.error("--n and --rounds: expected at least 1")
+    if "LMDB" in arguments.who and importlib.util.find_spec("lmdb") is None:
+        parser.error("LMDB is not installed: `pip install lmdb`, or leave it out by --who")
     needed = arguments.n * BYTES_PER_ENTRY_MAX
     if (free := shutil.disk_usage(arguments.directory).free) < needed:
         parser.error(
-            f"{arguments.directory} has {free >> 20} MiB free, and {needed >> 20} MiB may be needed:"
-            " name another tmpfs by --directory, or take a smaller --n"
+            f"{arguments.directory} has {free >> 20} MiB free, {needed >> 20} MiB may be needed: "
+            "name another tmpfs by --directory, or take a smaller --n"
         )
     return arguments
 

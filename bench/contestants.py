@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every contestant can do, and the loops of those that behave as a dict.
 
-A loop is the whole of what is timed: it stands in one method, and uses its contestant as a program that
-wants speed would: bound methods in local variables, one transaction around many operations where
-the contestant has one to offer. Results are dropped at once; `find` and `items` give them for
+A loop is the whole of what is timed: it stands in one method, and uses its contestant as a program
+that wants speed would: bound methods in local variables, one transaction around many operations
+where the contestant is faster so. Results are dropped at once; `find` and `items` give them for
 verification, outside of the clocks.
 """
+
+# ruff: noqa: D102 (`Contestant` says what its methods do)
 
 from __future__ import annotations
 
@@ -57,8 +59,8 @@ class Contestant(ABC):
     def close(self) -> None:
         """Let go of it."""
 
-    def begin(self) -> None:  # noqa: B027: nothing to do, for many
-        """Begin the transaction around the inserts or deletes of a round, if it is at its best so."""
+    def begin(self) -> None:  # noqa: B027 (nothing to do, for many)
+        """Begin a transaction around all inserts or deletes of a round, if it is faster so."""
 
     def commit(self) -> None:  # noqa: B027
         """End that transaction."""
@@ -68,21 +70,32 @@ class Contestant(ABC):
         self.begin()
 
     @abstractmethod
-    def insert(self, keys: Sequence[Any], values: Sequence[Any]) -> None: ...
+    def insert(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        """Store new entries one by one, between `begin` and `commit`."""
+
     @abstractmethod
-    def get(self, keys: Sequence[Any]) -> None: ...
+    def get(self, keys: Sequence[Any]) -> None:
+        """Get the values of keys that are there."""
+
     @abstractmethod
-    def miss(self, keys: Sequence[Any]) -> None: ...
+    def miss(self, keys: Sequence[Any]) -> None:
+        """Look for keys that are not there."""
+
     @abstractmethod
-    def scan(self) -> None: ...
+    def scan(self) -> None:
+        """Get all items."""
+
     @abstractmethod
     def range(self, starts: Sequence[Any]) -> list[tuple[Any, Any]]:
         """`RANGE` items from each start on; gives those of the last one."""
 
     @abstractmethod
-    def delete(self, keys: Sequence[Any]) -> None: ...
+    def delete(self, keys: Sequence[Any]) -> None:
+        """Delete entries one by one, between `begin` and `commit`."""
+
     @abstractmethod
-    def put(self, keys: Sequence[Any], values: Sequence[Any]) -> None: ...
+    def put(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
+        """Store entries, each in a transaction of its own."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -91,7 +104,8 @@ class Contestant(ABC):
         """The values, None for a key that is not there."""
 
     @abstractmethod
-    def items(self) -> Iterable[tuple[Any, Any]]: ...
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """All of them, in key order if it has one."""
 
     def file_bytes(self) -> int | None:
         """Bytes that its files occupy."""

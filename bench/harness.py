@@ -2,13 +2,13 @@
 """How it is measured: clocks, interleaving, medians, ratios, verification.
 
 Machines are noisy, so nothing is measured alone. The work of a round is cut into slices, and every
-contestant does a slice before any does the next one, in an order drawn anew for each. A ratio is taken
-inside of a round, from times that lie next to each other, and the median of the rounds' ratios
-is reported: it is steadier than the ratio of two medians.
+contestant does a slice before any does the next one, in an order drawn anew for each. A ratio is
+taken inside of a round, from times that lie next to each other, and the median of the rounds'
+ratios is reported: it is steadier than the ratio of two medians.
 
-Two clocks run at once. The CPU clock of the thread leaves out the time that other processes had; with
-all data in memory and one thread, a contestant waits for nothing else. Latencies of a few calls
-(opening a store) are told by the wall clock.
+Two clocks run at once. The CPU clock of the thread leaves out the time that other processes had;
+with all data in memory and one thread, a contestant waits for nothing else. Latencies of a few
+calls (opening a store) are told by the wall clock.
 
 The garbage collector is off while the clocks run, for all.
 """
@@ -18,8 +18,8 @@ from __future__ import annotations
 import gc
 import os
 import platform
-import random
 import re
+import sqlite3
 import statistics
 import sys
 import time
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
@@ -228,7 +229,8 @@ class Results:
 def machine() -> dict[str, Any]:
     """What the times depend on: processor, kernel, versions, load."""
     return {
-        "processor": _first_match("/proc/cpuinfo", r"^model name\s*:\s*(.+)$") or platform.machine(),
+        "processor": _first_match("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
+        or platform.machine(),
         "cpus": os.cpu_count(),
         "cache_l2": _text("/sys/devices/system/cpu/cpu0/cache/index2/size"),
         "cache_l3": _text("/sys/devices/system/cpu/cpu0/cache/index3/size"),
@@ -237,6 +239,7 @@ def machine() -> dict[str, Any]:
         "huge_pages_shm": _text("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "versions": {name: _version(name) for name in ("spacejmp", "sortedcontainers", "lmdb")},
+        "sqlite": sqlite3.sqlite_version,
         "load": round(os.getloadavg()[0], 1),
     }
 

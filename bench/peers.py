@@ -8,13 +8,13 @@ LMDB
     of the machine; the map writes straight into the file, which takes a third of the time for a
     transaction with one put. A map large enough for everything. Reads are in one read transaction,
     inserts and deletes in one write transaction. Ints: `integerkey=True`, which compares words;
-    `struct` packs and unpacks them, as fast as `int.to_bytes` and `from_bytes`. Values are bytes, not
-    `buffers=True`, which is slower for small ones. Decoding counts: a program wants ints.
+    `struct` packs and unpacks them, as fast as `int.to_bytes` and `from_bytes`. Values are bytes,
+    not `buffers=True`, which is slower for small ones. Decoding counts: a program wants ints.
 SQLite
-    `journal_mode=WAL`, `synchronous=OFF`: survives the death of the process; a cache and an `mmap_size` for
-    all of it; one statement text for each operation, prepared once by the module's cache; one
-    transaction around reads, inserts and deletes; `executemany` for the latter two. Int keys are the
-    rowid, byte keys a table WITHOUT ROWID.
+    `journal_mode=WAL`, `synchronous=OFF`: survives the death of the process. A cache and an
+    `mmap_size` for all of it; one statement text for each operation, prepared once by the module's
+    cache; one transaction around reads, inserts and deletes; `executemany` for the latter two. Int
+    keys are the rowid, byte keys a table WITHOUT ROWID.
 empty loop
     The loop and nothing in it: what Python takes itself, for each of the others.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contestants import RANGE, Contestant, DictLike, allocated
 
@@ -298,7 +298,7 @@ class Sqlite(Contestant):
     ordered = True
     rounds_max = 3
 
-    SCHEMAS: dict[str, str] = {  # noqa: RUF012: never changed
+    SCHEMAS: ClassVar[dict[str, str]] = {
         "int": "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER)",
         "bytes": "CREATE TABLE t (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID",
     }
@@ -329,9 +329,7 @@ class Sqlite(Contestant):
         self._connection.execute("COMMIT")
 
     def insert(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
-        self._connection.executemany(
-            "INSERT INTO t VALUES (?, ?)", zip(keys, values, strict=True)
-        )
+        self._connection.executemany("INSERT INTO t VALUES (?, ?)", zip(keys, values, strict=True))
 
     def get(self, keys: Sequence[Any]) -> None:
         cursor = self._connection.cursor()

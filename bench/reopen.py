@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What needs a fresh process: opening what is there, opening it after a crash, importing.
 
-A child imports everything first, then starts the clocks, opens, gets one value and stops them. "Clean"
-means that the process before it had closed. For "crashed", another child opens, begins a transaction,
-puts `IN_FLIGHT` entries, and is killed there (SIGKILL); the opening that comes next has to undo them.
+A child imports everything first, then starts the clocks, opens, gets one value and stops them. For
+"reopen" the process before it had closed. For "recover" another child opens, begins a transaction,
+puts `IN_FLIGHT` entries, and is killed there (SIGKILL): the opening that comes next has to undo
+them. It opens for writing.
 
 As a program, this module is the child: it reads a pickled `Task` and prints JSON.
 """

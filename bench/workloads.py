@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """With what data: entries by number, made anew as often as they are asked for.
 
-Entry i has a key and a value that the seed decides. Asking twice gives equal objects, never the same
-ones: a lookup that finds `a is b` needs not compare, and programs rarely look up the very object that
-they once stored. Keys are in random order; entry n + i, for i < n, is one that is never stored.
+Entry i has a key and a value that the seed decides. Asking twice gives equal objects, never the
+same ones: a lookup that finds `a is b` needs not compare, and programs rarely look up the very
+object that they once stored. Keys are in random order; entry n + i, for i < n, is one that is never
+stored.
 """
 
 from __future__ import annotations

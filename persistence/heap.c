@@ -17,12 +17,6 @@
 #include "persistence/seam.h"
 #include "persistence/slab.h"
 
-static void settle(struct sj_segment *segment)
-{
-    if (segment->tx.pending != 0)
-        sj_tx_ready(segment);
-}
-
 static inline uint64_t address(const void *pointer)
 {
     return (uint64_t)(uintptr_t)pointer;
@@ -44,7 +38,7 @@ static int new_slab(struct sj_segment *segment, uint32_t size_class, struct sj_s
     sj_copy(*slab, &fresh, sizeof fresh);
     sj_tx_stored(segment, *slab, sizeof fresh);
     error = sj_tx_word(segment, &segment->root_page->partial[size_class], at);
-    settle(segment);
+    sj_tx_settle(segment);
     return error;
 }
 
@@ -113,7 +107,7 @@ static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **b
 
 int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
 {
-    settle(segment);
+    sj_tx_settle(segment);
     if (SJ_LIKELY(bytes <= SJ_CLASS_MAX))
         return alloc_small(segment, sj_class_of(bytes), block);
     uint64_t at;
@@ -184,7 +178,7 @@ int sj_heap_free(struct sj_segment *segment, uint64_t block)
 {
     struct sj_page_run run;
     uint64_t bytes;
-    settle(segment);
+    sj_tx_settle(segment);
     int error = find_block(segment, block, &run, &bytes);
     return error == SJ_OK ? sj_tx_defer_free(segment, block) : error;
 }
@@ -203,7 +197,7 @@ static int free_small(struct sj_segment *segment, const struct sj_page_run *run,
         error = link_slab(segment, slab);
     if (error != SJ_OK)
         return error;
-    settle(segment);
+    sj_tx_settle(segment);
     bool alone = slab->next == 0 && segment->root_page->partial[slab->size_class] == address(slab);
     if (SJ_LIKELY(alone || !sj_slab_is_empty(slab)))
         return SJ_OK;
@@ -215,7 +209,7 @@ int sj_heap_free_now(struct sj_segment *segment, uint64_t block)
 {
     struct sj_page_run run;
     uint64_t bytes;
-    settle(segment);
+    sj_tx_settle(segment);
     int error = find_block(segment, block, &run, &bytes);
     if (error != SJ_OK)
         return error;

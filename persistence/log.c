@@ -66,7 +66,7 @@ static int next_extent(struct sj_segment *segment)
         return sj_error(SJ_EFULL, "the transaction's undo log has reached its largest size");
     if (next >= log->extents) {
         /* A chunk that this transaction is about to take must not be taken for the log. */
-        sj_tx_ready(segment);
+        sj_tx_settle(segment);
         uint64_t at, bytes = SJ_CHUNK << (next - 1);
         int error = sj_chunks_take_for_log(segment, bytes / SJ_CHUNK, &at);
         if (error != SJ_OK)
@@ -168,6 +168,29 @@ void sj_log_note_removal(struct sj_segment *segment)
     sj_flush(segment->domain, removals, sizeof *removals);
 }
 
+/*
+ * Makes the entries from number `entries` on stale, the last one first: what is left of them is a
+ * prefix at any time. One alone would not do: the next entry may end just where a stale one begins,
+ * and its old bytes are right only together with those of the entries before it.
+ */
+static void forget_entries(struct sj_segment *segment, uint32_t entries)
+{
+    struct sj_tx *tx = &segment->tx;
+    const struct sj_log *log = segment->log;
+    while (tx->entries.count > entries) {
+        uint64_t at = tx->entries.items[--tx->entries.count];
+        while (at - log->extent[tx->extent].at >= log->extent[tx->extent].bytes) {
+            sj_fence(segment->domain);
+            use_extent(tx, log, tx->extent - 1);
+        }
+        struct sj_log_entry *entry = (struct sj_log_entry *)(uintptr_t)at;
+        sj_store(&entry->generation, 0);
+        sj_flush(segment->domain, &entry->generation, sizeof entry->generation);
+        tx->cursor = (char *)entry;
+    }
+    sj_fence(segment->domain);
+}
+
 void sj_log_undo(struct sj_segment *segment, uint32_t entries)
 {
     struct sj_tx *tx = &segment->tx;
@@ -177,16 +200,7 @@ void sj_log_undo(struct sj_segment *segment, uint32_t entries)
     for (uint32_t i = tx->entries.count; i > entries; i--)
         undo_entry(segment, (struct sj_log_entry *)(uintptr_t)tx->entries.items[i - 1]);
     sj_fence(segment->domain);
-    struct sj_log_entry *first = (struct sj_log_entry *)(uintptr_t)tx->entries.items[entries];
-    tx->entries.count = entries;
-    tx->cursor = (char *)first;
-    while ((uint64_t)(uintptr_t)tx->cursor - segment->log->extent[tx->extent].at >=
-           segment->log->extent[tx->extent].bytes)
-        tx->extent--;
-    tx->limit = (char *)(uintptr_t)(segment->log->extent[tx->extent].at +
-                                    segment->log->extent[tx->extent].bytes);
-    sj_store(&first->generation, 0);
-    sj_flush(segment->domain, &first->generation, sizeof first->generation);
+    forget_entries(segment, entries);
 }
 
 void sj_log_flush_ranges(const struct sj_segment *segment)

@@ -204,7 +204,7 @@ static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
     sj_tx_stored(segment, words, SJ_CHUNK_PAGES * sizeof *words);
     error = sj_tx_word(segment, sj_chunk_word(segment, *chunk),
                        CHUNK_WORD(SJ_CHUNK_PAGED, SJ_RUN_PAGES_MAX, 1));
-    sj_tx_ready(segment);
+    sj_tx_settle(segment);
     return error;
 }
 
@@ -282,7 +282,7 @@ int sj_pages_take(struct sj_segment *segment, uint64_t pages, enum sj_page_kind 
                            PAGE_WORD(kind, size_class, pages));
     if (error != SJ_OK)
         return error;
-    sj_tx_ready(segment);
+    sj_tx_settle(segment);
     segment->hints.chunk = chunk;
     segment->hints.page = page;
     *at = chunk_address(segment, chunk) + page * SJ_PAGE;
@@ -302,7 +302,7 @@ int sj_pages_give_back(struct sj_segment *segment, uint64_t at)
     int error = sj_tx_word(segment, chunk_word, CHUNK_WORD(SJ_CHUNK_PAGED, free, 1));
     if (error == SJ_OK)
         error = sj_tx_word(segment, page_word, 0);
-    sj_tx_ready(segment);
+    sj_tx_settle(segment);
     if (chunk < segment->hints.chunk ||
         (chunk == segment->hints.chunk && page < segment->hints.page))
         segment->hints = (struct sj_page_hints){segment->hints.generation, chunk, page};

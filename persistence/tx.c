@@ -145,7 +145,7 @@ void sj_tx_forget(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
     tx->entries.count = tx->frees.count = tx->marks.count = 0;
-    tx->pending = tx->depth = 0;
+    tx->pending = tx->late = tx->depth = 0;
     tx->epoch = 0;
     tx->in_op = false;
     sj_segment_forget_hints(segment);
@@ -174,7 +174,7 @@ int sj_tx_op_begin(struct sj_segment *segment)
 int sj_tx_op_commit(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
-    SJ_ASSERT(tx->in_op && tx->pending == 0);
+    SJ_ASSERT(tx->in_op && tx->pending == 0 && tx->late == 0);
     if (tx->depth == 0)
         return commit_all(segment);
     tx->in_op = false;
@@ -189,7 +189,7 @@ int sj_tx_op_abort(struct sj_segment *segment, int error)
         roll_back_all(segment);
         return error;
     }
-    tx->pending = 0;
+    tx->pending = tx->late = 0;
     sj_log_undo(segment, tx->op_entries);
     sj_segment_forget_hints(segment);
     tx->frees.count = tx->op_frees;
@@ -201,9 +201,8 @@ static void pend(struct sj_segment *segment, uint64_t *at, uint64_t value)
 {
     struct sj_tx *tx = &segment->tx;
     if (SJ_UNLIKELY(tx->pending == SJ_TX_PENDING))
-        sj_tx_ready(segment);
-    tx->pending_at[tx->pending] = at;
-    tx->pending_value[tx->pending++] = value;
+        sj_tx_settle(segment);
+    tx->pending_store[tx->pending++] = (struct sj_tx_store){at, value};
 }
 
 int sj_tx_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
@@ -215,12 +214,15 @@ int sj_tx_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
     return error;
 }
 
-/* Makes sure that a node is in the log, whole, when the transaction stamps nodes. */
+static inline bool is_stamped(const struct sj_tx *tx, const struct sj_node *node)
+{
+    return tx->epoch != 0 && node->stamp == tx->epoch;
+}
+
+/* Logs a node whole, and stamps it when the transaction stamps nodes. */
 static int log_node(struct sj_segment *segment, struct sj_node *node, size_t node_bytes)
 {
     struct sj_tx *tx = &segment->tx;
-    if (tx->epoch != 0 && node->stamp == tx->epoch)
-        return SJ_OK;
     int error = sj_log_append(segment, node, node_bytes);
     /* A stamp whose log entry is lost means nothing: its generation ends with the crash. */
     if (error == SJ_OK && tx->epoch != 0)
@@ -231,8 +233,13 @@ static int log_node(struct sj_segment *segment, struct sj_node *node, size_t nod
 int sj_tx_node_word(struct sj_segment *segment, struct sj_node *node, size_t node_bytes,
                     uint64_t *at, uint64_t value)
 {
-    int error = segment->tx.depth == 0 ? sj_log_append_word(segment, at)
-                                       : log_node(segment, node, node_bytes);
+    struct sj_tx *tx = &segment->tx;
+    if (tx->depth > 0 && is_stamped(tx, node) && tx->late < SJ_TX_PENDING) {
+        tx->late_store[tx->late++] = (struct sj_tx_store){at, value};
+        return SJ_OK;
+    }
+    int error = tx->depth == 0 || is_stamped(tx, node) ? sj_log_append_word(segment, at)
+                                                       : log_node(segment, node, node_bytes);
     if (SJ_LIKELY(error == SJ_OK))
         pend(segment, at, value);
     return error;
@@ -248,7 +255,7 @@ int sj_tx_node_range(struct sj_segment *segment, struct sj_node *node, size_t no
 {
     if (segment->tx.depth == 0)
         return sj_tx_range(segment, at, bytes);
-    return log_node(segment, node, node_bytes);
+    return is_stamped(&segment->tx, node) ? SJ_OK : log_node(segment, node, node_bytes);
 }
 
 uint64_t sj_tx_stamp(const struct sj_segment *segment)
@@ -256,15 +263,31 @@ uint64_t sj_tx_stamp(const struct sj_segment *segment)
     return segment->tx.epoch;
 }
 
+static void store_all(struct sj_segment *segment, const struct sj_tx_store *stores, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        sj_store(stores[i].at, stores[i].value);
+        sj_flush(segment->domain, stores[i].at, sizeof(uint64_t));
+    }
+}
+
+void sj_tx_settle(struct sj_segment *segment)
+{
+    struct sj_tx *tx = &segment->tx;
+    if (tx->pending == 0)
+        return;
+    sj_fence(segment->domain);
+    store_all(segment, tx->pending_store, tx->pending);
+    tx->pending = 0;
+}
+
 void sj_tx_ready(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
     sj_fence(segment->domain);
-    for (uint32_t i = 0; i < tx->pending; i++) {
-        sj_store(tx->pending_at[i], tx->pending_value[i]);
-        sj_flush(segment->domain, tx->pending_at[i], sizeof(uint64_t));
-    }
-    tx->pending = 0;
+    store_all(segment, tx->pending_store, tx->pending);
+    store_all(segment, tx->late_store, tx->late);
+    tx->pending = tx->late = 0;
 }
 
 void sj_tx_stored(struct sj_segment *segment, const void *at, size_t bytes)

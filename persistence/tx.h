@@ -24,6 +24,8 @@
  * I3  The one store of log->generation commits; until then recovery restores every old byte.
  * I4  A node is logged whole once a transaction: its stamp equals tx.epoch from then on. An
  *     operation outside a transaction logs words and ranges instead, and stamps nothing.
+ *     A word of a node that the transaction had logged before the operation is stored at sj_tx_ready
+ *     and not before, for an abort of the operation could not undo it.
  * I5  A savepoint takes a new epoch, so that nodes are logged anew after it.
  *
  *   states   idle → op_begin → [plan → ready → apply] → op_commit → idle
@@ -49,6 +51,11 @@ struct sj_tx_vector {
     uint32_t capacity;
 };
 
+struct sj_tx_store {
+    uint64_t *at;
+    uint64_t value;
+};
+
 struct sj_tx {
     char *cursor; /* where the next entry goes; NULL: no operation since the last commit */
     char *limit;  /* end of that extent */
@@ -61,8 +68,9 @@ struct sj_tx {
     uint32_t op_frees;
     bool in_op;
     uint64_t savepoints; /* taken in this transaction */
-    uint64_t *pending_at[SJ_TX_PENDING];
-    uint64_t pending_value[SJ_TX_PENDING];
+    struct sj_tx_store pending_store[SJ_TX_PENDING];
+    uint32_t late; /* in late_store: words that are not logged by themselves */
+    struct sj_tx_store late_store[SJ_TX_PENDING];
     struct sj_tx_vector entries; /* addresses of the log entries, in order */
     struct sj_tx_vector frees;   /* blocks to free at commit */
     struct sj_tx_vector marks;   /* a savepoint: entries, frees, epoch */
@@ -106,8 +114,7 @@ SJ_API int sj_tx_op_commit(struct sj_segment *segment);
 SJ_API int sj_tx_op_abort(struct sj_segment *segment, int error);
 
 /* The word at `at` becomes `value` when the log is safe (at sj_tx_ready, or before). Until then
- * reads of the media see the old word; sj_tx_ready may be called to settle in the middle of a plan,
- * as the words are logged. SJ_EFULL, SJ_ENOMEM. */
+ * reads of the media see the old word. SJ_EFULL, SJ_ENOMEM. */
 SJ_API int sj_tx_word(struct sj_segment *segment, uint64_t *at, uint64_t value);
 
 /* The same for a word inside a node of `node_bytes`: nothing is logged when the node already is;
@@ -128,6 +135,9 @@ SJ_API uint64_t sj_tx_stamp(const struct sj_segment *segment);
 
 /* All that was logged is safe, pending words are stored: in-place stores may begin. */
 SJ_API void sj_tx_ready(struct sj_segment *segment);
+
+/* Stores the pending words that an abort of the operation can undo; in the middle of a plan. */
+void sj_tx_settle(struct sj_segment *segment);
 
 /* Says that a range that is not in the log (a fresh block, an unused slot) was stored and must be
  * durable with the commit. */

@@ -186,7 +186,9 @@ cdef class BTreeCore(MappingCore):
         Raises
         ------
         OrderError
-            A key is not above the one before it, or the tree is not empty; nothing has changed.
+            A key is not above the one before it; nothing has changed.
+        InvalidArgumentError
+            The tree is not empty.
 
         Complexity
         ----------

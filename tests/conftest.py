@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import spacejmp as sj
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,6 +35,13 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
 def home() -> Iterator[Path]:
     """A fresh home in shared memory."""
     yield from _directory("/dev/shm")
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[sj.Store]:
+    """An open store in shared memory."""
+    with sj.open("store", home=home, reserve=1 << 30) as opened:
+        yield opened
 
 
 @pytest.fixture

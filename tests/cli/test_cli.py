@@ -463,7 +463,8 @@ def test_130_ctrl_c(genes: Path) -> None:
         assert loading.stdin is not None
         assert loading.stderr is not None
         # More than a pipe holds, so it has begun to read; less than a batch.
-        loading.stdin.writelines(f"{at},{at}\n" for at in ["k", *range(100_000, 109_000)])
+        loading.stdin.write("k,v\n")
+        loading.stdin.writelines(f"{at},{at}\n" for at in range(100_000, 109_000))
         loading.stdin.flush()
         loading.send_signal(signal.SIGINT)
         assert loading.wait() == 130

@@ -90,7 +90,7 @@ def test_a_promise_that_does_not_hold_is_named(
         self._process.terminate()
         return self._process.wait()
 
-    monkeypatch.setattr(demo.Child, "kill", kill_gently)
+    monkeypatch.setattr(Child, "kill", kill_gently)
     assert demo.run(seconds=0.1, as_json=True) == 3
     out, error = capsys.readouterr()
     assert error.startswith("spacejmp: demo: this does not hold: the process died of SIGKILL")
@@ -101,7 +101,7 @@ def test_a_promise_that_does_not_hold_is_named(
 
 def test_a_process_that_fails_is_told_with_its_reason() -> None:
     with (
-        pytest.raises(CommandError, match="the process that was to query failed: .*no store"),
+        pytest.raises(CommandError, match=r"the process that was to query failed: .*no store"),
         Child("query", home="/nonexistent") as child,
     ):
         child.expect("opened")

@@ -30,7 +30,10 @@ TEXT_KEYS = st.one_of(
 )
 KEYS: dict[str, st.SearchStrategy[Any]] = {
     "int": st.one_of(st.integers(-60, 60), INT64),
-    "float": st.one_of(st.integers(-30, 30).map(lambda n: n / 2), st.floats(allow_nan=False)),
+    "float": st.one_of(
+        st.integers(-30, 30).map(lambda n: n / 2),
+        st.floats(allow_nan=False).map(lambda real: real + 0.0),  # -0.0 comes back as 0.0
+    ),
     "bytes": RAW_KEYS,
     "str": TEXT_KEYS,
     "any": st.one_of(

@@ -6,13 +6,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 from model.mapping_cases import alike
 from model.mapping_machine import MappingMachine
 
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+THOROUGH = settings(
+    deadline=None,
+    max_examples=30,
+    stateful_step_count=40,
+    phases=set(Phase) - {Phase.explain},  # which traces every line, and takes minutes
+)
 
 
 class MapMachine(MappingMachine):
@@ -58,6 +66,4 @@ CODECS = [
 @pytest.mark.parametrize(("key", "value"), CODECS)
 def test_a_map_behaves_as_a_dict(key: str, value: str) -> None:
     machine = type("Map", (MapMachine,), {"key": key, "value": value})
-    run_state_machine_as_test(
-        machine, settings=settings(deadline=None, max_examples=12, stateful_step_count=30)
-    )
+    run_state_machine_as_test(machine, settings=THOROUGH)

@@ -223,6 +223,31 @@ struct crash {
     uint64_t *words;
 };
 
+/*
+ * Undoing a savepoint once made only the first of its entries stale: the entry after it came to end
+ * where the next stale one began, and recovery then took that one's old bytes for the oldest.
+ */
+static void stale_entries_body(void *context)
+{
+    struct crash *crash = context;
+    CHECK_OK(sj_tx_begin(crash->segment));
+    CHECK_OK(sj_tx_begin(crash->segment));
+    set(crash->segment, &crash->words[0], 1);
+    set(crash->segment, &crash->words[0], 2);
+    sj_tx_abort(crash->segment);
+    set(crash->segment, &crash->words[1], 9);
+}
+
+static void entries_of_an_undone_savepoint_stay_stale(void)
+{
+    struct crash crash = {test_segment("stale"), NULL};
+    crash.words = new_words(crash.segment);
+    CHECK(!test_crash_at(UINT64_MAX, stale_entries_body, &crash));
+    CHECK_OK(sj_segment_recover(crash.segment));
+    CHECK(crash.words[0] == 0 && crash.words[1] == 0);
+    CHECK_OK(sj_segment_close(crash.segment, true));
+}
+
 /* Roots come, go and stay; blocks of all sizes; words in a nested transaction. */
 static void crash_body(void *context)
 {
@@ -283,6 +308,7 @@ int main(void)
     random_blocks_match_a_model();
     a_full_segment_says_so_and_changes_nothing();
 #ifdef SJ_SEAM
+    entries_of_an_undone_savepoint_stay_stale();
     a_death_before_any_store_leaves_all_or_nothing();
 #endif
     return 0;

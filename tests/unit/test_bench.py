@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmarks run, verify what they measure, and tell it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+
+needs_lmdb = pytest.mark.skipif(
+    importlib.util.find_spec("lmdb") is None, reason="the benchmarks' peer LMDB is not installed"
+)
+
+
+def run(arguments: Sequence[str], status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@needs_lmdb
+def test_a_small_run_verifies_and_tells_everything(home: Path) -> None:
+    file = home / "run.json"
+    options = ["--n", "2000", "--rounds", "1", "--directory", str(home), "--json", str(file)]
+    told = run(["bench.bench_mappings", *options])
+    data = json.loads(file.read_text())
+    measured = {(cell["workload"], cell["operation"]) for cell in data["cells"]}
+    every = ("insert", "get", "miss", "scan", "range", "delete", "put", "reopen", "recover")
+    wanted = {(workload, operation) for workload in ("int", "bytes") for operation in every}
+    assert measured == wanted | {("process", "import")}
+    assert "not measured" not in told
+    for name in ("HashMap", "BTree", "dict", "SortedDict", "LMDB", "SQLite", "empty loop"):
+        assert name in told
+    assert [path.name for path in home.iterdir()] == ["run.json"], "it cleans up"
+
+    again = run(["bench.report", str(file), "--markdown"])
+    assert "| insert, one by one |" in again
+    document = home / "document.md"
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    document.write_text(text)
+    run(["bench.report", str(file), "--into", str(document)])
+    assert again.strip() in document.read_text()
+    assert document.read_text().startswith(text[: text.index("## A run")])
+
+
+def test_wrong_results_end_a_run(home: Path) -> None:
+    program = (
+        "import sys\n"
+        "import bench.peers, bench.bench_mappings\n"
+        "bench.peers.Dict.find = lambda self, keys: [None] * len(keys)\n"
+        f"options = ['--n', '500', '--rounds', '1', '--directory', {str(home)!r}]\n"
+        "options += ['--only', 'int', '--who', 'dict']\n"
+        "sys.exit(bench.bench_mappings.main(options))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "verification failed: dict, int: wrong values" in done.stderr
