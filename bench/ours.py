@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contestants import RANGE, DictLike
-from bench.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +40,7 @@ class Structure(DictLike):
         self._attach("w")
 
     def _attach(self, flag: Any) -> None:
-        codec = WORKLOADS[self.workload].codec
+        codec = self.workload  # "int" or "bytes"
         self._store = self._spacejmp.open(NAME, flag, home=self.directory)
         self.m = getattr(self._store, self.kind)(NAME, key=codec, value=codec)
 

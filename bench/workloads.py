@@ -31,8 +31,8 @@ class Workload(ABC):
     """n entries that are stored, and n that never are."""
 
     name: str
+    """What its keys and values are: a codec's name, too."""
     what: str
-    codec: str
 
     def __init__(self, n: int, seed: int) -> None:
         self.n = n
@@ -65,7 +65,6 @@ class IntToInt(Workload):
 
     name = "int"
     what = "distinct random 63-bit int → 63-bit int"
-    codec = "int"
 
     def __init__(self, n: int, seed: int) -> None:
         super().__init__(n, seed)
@@ -91,7 +90,6 @@ class BytesToBytes(Workload):
 
     name = "bytes"
     what = f"random {KEY_SIZE}-byte key → {VALUE_SIZE}-byte value"
-    codec = "bytes"
 
     def __init__(self, n: int, seed: int) -> None:
         super().__init__(n, seed)

@@ -32,6 +32,14 @@ static struct sj_root *root_at(const struct sj_segment *segment, uint64_t at)
     return root;
 }
 
+/* More roots than a chain can have: the count on media, or what there is room for. */
+static uint64_t hops_max(const struct sj_segment *segment)
+{
+    uint64_t room = sj_segment_committed(segment) / sizeof(struct sj_root);
+    uint64_t count = segment->root_page->root_count;
+    return count < room ? count : room;
+}
+
 /* The word that leads to the root of that name. */
 static int find_link(const struct sj_segment *segment, const char *name, size_t name_bytes,
                      uint64_t **link, struct sj_root **root)
@@ -39,7 +47,7 @@ static int find_link(const struct sj_segment *segment, const char *name, size_t 
     *link = &segment->root_page->roots[bucket_of(name, name_bytes)];
     for (uint64_t hops = 0; **link != 0; hops++) {
         *root = root_at(segment, **link);
-        if (*root == NULL || hops > segment->root_page->root_count)
+        if (*root == NULL || hops > hops_max(segment))
             return sj_segment_damaged(segment, (uint64_t)(uintptr_t)*link, "a link to a root");
         if ((*root)->name_bytes == name_bytes && memcmp((*root)->name, name, name_bytes) == 0)
             return SJ_OK;

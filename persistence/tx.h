@@ -24,8 +24,8 @@
  * I3  The one store of log->generation commits; until then recovery restores every old byte.
  * I4  A node is logged whole once a transaction: its stamp equals tx.epoch from then on. An
  *     operation outside a transaction logs words and ranges instead, and stamps nothing.
- *     A word of a node that the transaction had logged before the operation is stored at sj_tx_ready
- *     and not before, for an abort of the operation could not undo it.
+ *     A word of a node that the transaction had logged before the operation is stored at
+ *     sj_tx_ready and not before, for an abort of the operation could not undo it.
  * I5  A savepoint takes a new epoch, so that nodes are logged anew after it.
  *
  *   states   idle → op_begin → [plan → ready → apply] → op_commit → idle

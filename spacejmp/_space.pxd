@@ -120,11 +120,14 @@ cdef int raise_error(int code) except -1
 
 cdef class Space:
     cdef sj_space *space  # NULL when detached
+    cdef bint writes  # opened for writing; others of this process may do so when this one does not
     cdef double timeout  # of waits for the lock, in seconds; < 0: for ever
     cdef int waiting  # threads that wait for the lock without the GIL
+    cdef uint32_t forks  # sj_space_forks() when `waiting` was true
     cdef object __weakref__
 
     cdef int enter_slowly(self, bint write, double timeout, int error) except -1
+    cdef int refuse_write(self) except -1
 
     cdef inline int enter_read(self) except -1:
         """One operation's read hold; ended by leave()."""
@@ -139,14 +142,18 @@ cdef class Space:
         """One operation's write hold; ended by leave()."""
         if self.space is NULL:
             return raise_error(SJ_EDETACHED)
+        if not self.writes:
+            return self.refuse_write()
         cdef int error = sj_enter_write(self.space, NULL)
         if error != SJ_OK:
             return self.enter_slowly(True, self.timeout, error)
         return 0
 
+    # Python code that runs inside of an operation may detach this reference. The space itself stays: it
+    # is the thread's current one, and is not unmapped while a thread is inside.
     cdef inline void leave(self) noexcept:
-        sj_leave(self.space)
+        sj_leave(self.space if self.space is not NULL else sj_current())
 
     cdef inline void changed(self) noexcept:
         """Says that this thread, which has the write hold, has changed the space."""
-        sj_lock_changed(self.space.lock)
+        sj_lock_changed((self.space if self.space is not NULL else sj_current()).lock)

@@ -12,7 +12,12 @@ from collections import namedtuple
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 
-from spacejmp.persistence.errors import HoldError, SpaceBusyError, exception_for
+from spacejmp.persistence.errors import (
+    HoldError,
+    ReadOnlyError,
+    SpaceBusyError,
+    exception_for,
+)
 
 SegmentInfo = namedtuple(
     "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot"
@@ -115,6 +120,7 @@ cdef class Space:
         if error != SJ_OK:
             raise_waited(error, raised)
         self.space = space
+        self.writes = writable
 
     def __dealloc__(self):
         cdef sj_space *space = self.space
@@ -129,7 +135,7 @@ cdef class Space:
         cdef int error
         if space is NULL:
             return
-        if self.waiting != 0:
+        if self.waiting != 0 and self.forks == sj_space_forks():
             raise SpaceBusyError(
                 f"{self.waiting} threads of this process wait for the store: close it when they "
                 "are done"
@@ -148,6 +154,9 @@ cdef class Space:
         cdef sj_wait wait = sj_wait(timeout, poll_signals, <void *>raised)
         if error != SJ_EBUSY:
             return raise_error(error)
+        if self.forks != sj_space_forks():  # those who waited then do so in the parent
+            self.forks = sj_space_forks()
+            self.waiting = 0
         self.waiting += 1
         with nogil:
             if write:
@@ -158,6 +167,11 @@ cdef class Space:
         if error != SJ_OK:
             return raise_waited(error, raised)
         return 0
+
+    cdef int refuse_write(self) except -1:
+        raise ReadOnlyError(
+            "the store is open for reading only: it was opened with flag 'r'; open it with 'w'"
+        )
 
     def sync(self):
         """Write everything to the file's storage."""
@@ -177,7 +191,7 @@ cdef class Space:
 
     @property
     def writable(self):
-        return self.space is not NULL and self.space.writable
+        return self.space is not NULL and self.writes
 
     @property
     def changes(self):
@@ -258,6 +272,8 @@ cdef class Hold:
             raise HoldError("a hold was entered a second time: ask the store for another one")
         if owner.space is NULL:
             raise_error(SJ_EDETACHED)
+        if self.write and not owner.writes:
+            owner.refuse_write()
         if self.write:
             error = sj_enter_write(owner.space, NULL)
         else:
@@ -280,14 +296,16 @@ cdef class Hold:
         cdef int error = SJ_OK
         if space is NULL:
             raise HoldError("a hold was left that had not been entered")
-        self.space = NULL
         if self.forks != sj_space_forks():
+            self.space = NULL
             return False  # the child of a fork holds nothing
         if sj_current() is not space or self.task is not _current_task():
             raise HoldError(
                 "a hold belongs to one thread and one task, and holds end in the order opposite to "
-                "that in which they began: do not hold a store across an await or a yield"
+                "that in which they began: do not hold a store across an await or a yield; this "
+                "one goes on until it is left in order, or its thread ends"
             )
+        self.space = NULL
         if self.transaction:
             sj_lock_changed(space.lock)
             if self.doomed or exc_type is not None:

@@ -37,9 +37,14 @@ static __thread struct thread *me;
 static pthread_key_t end_key;
 static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 
+/* What the thread is inside of ends with it, as if it had been left: a transaction is undone. */
 static void thread_ends(void *ended)
 {
     struct thread *thread = ended;
+    while (thread->top != NULL) {
+        thread->top->depth = 1;
+        sj_leave(thread->top->space);
+    }
     for (uint32_t i = 0; i < SLOTS_CACHED; i++)
         if (thread->slots[i].serial != 0)
             sj_space_give_slot(thread->slots[i].serial, thread->slots[i].slot);

@@ -95,6 +95,7 @@ static int mutex_had(struct sj_lock *lock, int result)
                         "processes and open it again",
                         result);
     if (result == EOWNERDEAD) {
+        lock->writing = false; /* the dead one may be a thread of this process */
         __atomic_store_n(&page->recover, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&page->writer, 1, __ATOMIC_RELEASE);
         pthread_mutex_consistent(&page->mutex);

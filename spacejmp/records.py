@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgpack
+
 from spacejmp.arena import is_extent
 from spacejmp.persistence.errors import CorruptError, VersionError
 
@@ -93,8 +95,6 @@ def record_of(info: SegmentInfo) -> VasRecord:
 
 def encode_record(record: VasRecord) -> bytes:
     """Make the bytes of a record file."""
-    import msgpack
-
     packed: bytes = msgpack.packb(
         {
             "format": RECORD_FORMAT,
@@ -117,8 +117,6 @@ def decode_record(data: bytes, name: str, path: str) -> VasRecord:
     CorruptError
         It is damaged: not msgpack, another shape or type, or another name.
     """
-    import msgpack
-
     try:
         if len(data) > RECORD_BYTES_MAX:
             raise ValueError(f"more than {RECORD_BYTES_MAX} bytes")

@@ -200,6 +200,7 @@ cdef class BTreeCore(MappingCore):
         """
         cdef sj_btree_bulk *bulk = NULL
         cdef Space space = self.space
+        cdef sj_segment *segment
         cdef sj_key k
         cdef sj_value v
         cdef sj_buffer key_buffer, value_buffer
@@ -209,8 +210,9 @@ cdef class BTreeCore(MappingCore):
         if isinstance(items, Mapping):
             items = items.items()
         self.enter_write()
+        segment = space.space.segment  # `items` may detach the space
         try:
-            error = sj_tx_begin(space.space.segment)
+            error = sj_tx_begin(segment)
             if error != SJ_OK:
                 raise_error(error)
             try:
@@ -230,9 +232,9 @@ cdef class BTreeCore(MappingCore):
             except:
                 if bulk is not NULL:
                     sj_btree_bulk_drop(bulk)
-                sj_tx_abort(space.space.segment)
+                sj_tx_abort(segment)
                 raise
-            error = sj_tx_commit(space.space.segment)
+            error = sj_tx_commit(segment)
             space.changed()
             if error != SJ_OK:
                 raise_error(error)

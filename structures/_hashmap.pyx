@@ -85,8 +85,9 @@ cdef class Scan(BatchIterator):
 
     cdef uint64_t begin  # position where the batch begins
     cdef uint64_t end  # position after it
+    cdef uint64_t reach  # position after all batches that were read again
     cdef list keys  # of the batch
-    cdef set given  # keys of items that this batch, or a former reading of it, has given
+    cdef set given  # keys given of those batches; kept until the position is past `reach`
 
     cdef int fill(self, bint stale) except -1:
         cdef HashMapCore mapping = <HashMapCore>self.mapping
@@ -96,9 +97,9 @@ cdef class Scan(BatchIterator):
         cdef int error
         if stale and self.at < self.count:
             self.given = (self.given or set()).union(self.keys[: self.at])
+            self.reach = max(self.reach, self.end)
         else:
-            self.begin = self.end
-            self.given = None
+            self.move_on()
         self.at = self.count = 0
         mapping.enter_read()
         collecting = PyGC_Disable()  # a finaliser that runs now would run inside of the hold
@@ -114,13 +115,18 @@ cdef class Scan(BatchIterator):
                 self.take(items, got)
                 if self.count != 0 or self.ended:
                     break
-                self.begin = self.end
-                self.given = None
+                self.move_on()
         finally:
             if collecting:
                 PyGC_Enable()
             mapping.space.leave()
         return 0
+
+    cdef void move_on(self):
+        """The next batch begins where this one ends."""
+        self.begin = self.end
+        if self.end >= self.reach:
+            self.given = None
 
     cdef int take(self, const sj_item *items, uint32_t got) except -1:
         """Makes the batch of what was read, without the keys that were given."""

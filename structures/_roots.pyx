@@ -15,6 +15,7 @@ from spacejmp._space cimport (
     Space,
     raise_error,
     sj_segment,
+    sj_segment_committed,
     sj_tx_op_abort,
     sj_tx_op_begin,
     sj_tx_op_commit,
@@ -80,6 +81,9 @@ cdef extern from "structures/check.h" nogil:
     int sj_check(sj_segment *segment, sj_check_report *report)
 
 
+cdef enum:
+    ROOT_BYTES_MIN = 24  # so many roots at most are no cycle of damaged links
+
 BTREE = SJ_KIND_BTREE
 HASHMAP = SJ_KIND_HASHMAP
 
@@ -110,7 +114,8 @@ def listing(Space space):
     cdef list found = []
     space.enter_read()
     try:
-        left = space.space.segment.root_page.root_count
+        left = min(space.space.segment.root_page.root_count,
+                   sj_segment_committed(space.space.segment) // ROOT_BYTES_MIN)
         while True:
             error = sj_root_next(space.space.segment, root, &root)
             if error != SJ_OK:

@@ -108,8 +108,7 @@ void hashmap_table_report(const struct sj_hashmap *map, uint64_t hash)
     if (directory == NULL)
         sj_segment_damaged(map->segment, map->head->directory, "the directory of a hash map");
     else
-        sj_segment_damaged(map->segment,
-                           directory->segment[hashmap_top(hash, directory->depth)],
+        sj_segment_damaged(map->segment, directory->segment[hashmap_top(hash, directory->depth)],
                            "a table segment of a hash map");
 }
 

@@ -2,9 +2,9 @@
 /*
  * hashmap_check.c: walking a whole hash map: check, clear, destroy.
  *
- * A walk goes through the directory in steps of as many entries as the table segment there has by its
- * local depth. hashmap_table() makes sure that the segment's pattern is the entry's, so each segment
- * comes once and the walk ends, whatever the media say.
+ * A walk goes through the directory in steps of as many entries as the table segment there has by
+ * its local depth. hashmap_table() makes sure that the segment's pattern is the entry's, so each
+ * segment comes once and the walk ends, whatever the media say.
  *
  * Crash rule: clear and destroy only free (deferred to the commit) and store the head's words,
  * which are logged.

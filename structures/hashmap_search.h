@@ -12,9 +12,9 @@
  * are compared 16 at once (SSE2) or 8 at once in a word; a match is always verified with the key
  * itself, so a comparison may err towards yes.
  *
- * A bucket is four cache lines. A new item goes beside the tags (slots 0–2), else into the one of the
- * other three lines that its hash prefers, else anywhere: so a search fetches that line together with
- * the tags, and seldom waits a second time. Only speed depends on it.
+ * A bucket is four cache lines. A new item goes beside the tags (slots 0–2), else into the one of
+ * the other three lines that its hash prefers, else anywhere: so a search fetches that line
+ * together with the tags, and seldom waits a second time. Only speed depends on it.
  *
  * Everything that is read from media is checked before it is used: after hashmap_table() the table
  * segment lies in the segment whole and is the one for that hash.
@@ -119,7 +119,8 @@ static inline uint32_t hashmap_match(const struct sj_hashmap_bucket *bucket, uin
     const uint64_t *tags = (const uint64_t *)bucket;
     uint64_t wanted = tag * 0x0101010101010101ull;
     return (hashmap_gather(hashmap_zeros(tags[0] ^ wanted)) |
-            hashmap_gather(hashmap_zeros(tags[1] ^ wanted)) << 8) & HASHMAP_TAGS;
+            hashmap_gather(hashmap_zeros(tags[1] ^ wanted)) << 8) &
+           HASHMAP_TAGS;
 }
 
 static inline uint32_t hashmap_used(const struct sj_hashmap_bucket *bucket)

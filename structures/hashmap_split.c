@@ -26,10 +26,10 @@
  */
 #include "structures/hashmap_search.h"
 
-#define ITEMS_MAX (SJ_HASHMAP_BUCKETS_MAX * SJ_HASHMAP_SLOTS + 1)
+#define ITEMS_MAX   (SJ_HASHMAP_BUCKETS_MAX * SJ_HASHMAP_SLOTS + 1)
 #define DEPTH_LIMIT 20 /* the directory has up to 8 MiB if need be */
-#define DEPTH_MORE 4   /* how much deeper one put may make a segment that is as deep */
-#define MADE_MAX 64    /* table segments that one put may make */
+#define DEPTH_MORE  4  /* how much deeper one put may make a segment that is as deep */
+#define MADE_MAX    64 /* table segments that one put may make */
 
 struct moved {
     uint64_t hash;
@@ -50,12 +50,11 @@ struct growth {
     struct made made[MADE_MAX];
     struct moved item[ITEMS_MAX];
     /* A table segment as it is going to be, before there is a block for it. */
-    struct sj_hashmap_segment head;
-    struct sj_hashmap_bucket bucket[SJ_HASHMAP_BUCKETS_MAX];
+    struct {
+        struct sj_hashmap_segment head;
+        struct sj_hashmap_bucket bucket[SJ_HASHMAP_BUCKETS_MAX];
+    } image;
 };
-
-_Static_assert(offsetof(struct growth, bucket) - offsetof(struct growth, head) ==
-                   sizeof(struct sj_hashmap_segment), "head and buckets are one image");
 
 /* ------------------------------------------------------------------ new table segments */
 
@@ -65,13 +64,13 @@ static bool image_add(struct growth *growth, uint32_t depth, uint32_t buckets,
 {
     uint32_t home = hashmap_home(item->hash, depth, buckets), at = home;
     for (uint32_t probe = 0; probe < hashmap_probes(buckets); probe++) {
-        struct sj_hashmap_bucket *bucket = &growth->bucket[at];
+        struct sj_hashmap_bucket *bucket = &growth->image.bucket[at];
         uint32_t unused = hashmap_free(bucket);
         if (unused != 0) {
             uint32_t slot = hashmap_choose(unused, item->hash);
             bucket->tag[slot] = hashmap_tag(item->hash);
             bucket->slot[slot] = item->slot;
-            growth->bucket[home].strays += at != home;
+            growth->image.bucket[home].strays += at != home;
             return true;
         }
         at = at + 1 == buckets ? 0 : at + 1;
@@ -84,12 +83,12 @@ static bool image_add(struct growth *growth, uint32_t depth, uint32_t buckets,
 static bool image_fill(struct growth *growth, const struct moved *item, uint32_t count,
                        uint32_t depth, uint64_t pattern, uint32_t buckets)
 {
-    memset(&growth->head, 0, hashmap_table_bytes(buckets));
-    growth->head.node.kind = SJ_KIND_HASHMAP_SEG;
-    growth->head.node.count = (uint16_t)buckets;
-    growth->head.node.aux = depth;
-    growth->head.node.stamp = sj_tx_stamp(growth->map->segment);
-    growth->head.pattern = pattern;
+    memset(&growth->image, 0, hashmap_table_bytes(buckets));
+    growth->image.head.node.kind = SJ_KIND_HASHMAP_SEG;
+    growth->image.head.node.count = (uint16_t)buckets;
+    growth->image.head.node.aux = depth;
+    growth->image.head.node.stamp = sj_tx_stamp(growth->map->segment);
+    growth->image.head.pattern = pattern;
     for (uint32_t i = 0; i < count; i++)
         if (!image_add(growth, depth, buckets, &item[i]))
             return false;
@@ -100,7 +99,7 @@ static bool image_fill(struct growth *growth, const struct moved *item, uint32_t
 static int image_store(struct growth *growth)
 {
     struct sj_segment *segment = growth->map->segment;
-    size_t bytes = hashmap_table_bytes(growth->head.node.count);
+    size_t bytes = hashmap_table_bytes(growth->image.head.node.count);
     void *block;
     if (growth->made_count == MADE_MAX)
         return sj_error(SJ_EFULL, "hash map: a put would split a table segment into more than %d",
@@ -108,10 +107,10 @@ static int image_store(struct growth *growth)
     int error = sj_heap_alloc(segment, bytes, &block);
     if (error != SJ_OK)
         return error;
-    sj_copy(block, &growth->head, bytes);
+    sj_copy(block, &growth->image, bytes);
     sj_tx_stored(segment, block, bytes);
     growth->made[growth->made_count++] =
-        (struct made){(uintptr_t)block, growth->head.pattern, growth->head.node.aux};
+        (struct made){(uintptr_t)block, growth->image.head.pattern, growth->image.head.node.aux};
     return SJ_OK;
 }
 

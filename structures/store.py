@@ -487,7 +487,8 @@ class Store:
                     f"{codec_name(has, role)!r}: open it without {role}=, or drop it first"
                 )
         opened = self._opened.get(name)
-        if isinstance(opened, kind):
+        has = codec_name(root.key_codec, "key"), codec_name(root.value_codec, "value")
+        if isinstance(opened, kind) and (opened.key, opened.value) == has:
             return opened
         mapping = kind(self, self._space, name, raw, root.key_codec, root.value_codec)
         self._opened[name] = mapping

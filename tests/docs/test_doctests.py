@@ -34,7 +34,9 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
+    result = doctest.testmod(
+        importlib.import_module(name), extraglobs={"sj": spacejmp}, optionflags=OPTIONS
+    )
     assert result.failed == 0
 
 

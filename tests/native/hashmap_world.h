@@ -12,9 +12,9 @@
 
 #include "structures/hashmap.h"
 
-#define WORLD_KEYS_MAX 20000
+#define WORLD_KEYS_MAX  20000
 #define WORLD_MARKS_MAX 4
-#define WORLD_READ 200
+#define WORLD_READ      200
 
 struct world {
     struct sj_segment *segment;

@@ -118,8 +118,8 @@ static void keys_compare_as_bytes(struct sj_segment *segment, uint64_t *at)
     static const struct {
         const char *entry, *other;
         int order;
-    } cases[] = {{"", "", 0}, {"a", "", 1}, {"", "a", -1}, {"ab", "ab", 0}, {"ab", "abc", -1},
-                 {"abc", "ab", 1}, {"b", "abc", 1}, {"a\x80", "a\x7f", 1}};
+    } cases[] = {{"", "", 0},       {"a", "", 1},     {"", "a", -1},   {"ab", "ab", 0},
+                 {"ab", "abc", -1}, {"abc", "ab", 1}, {"b", "abc", 1}, {"a\x80", "a\x7f", 1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sj_key key = {.bytes = (const uint8_t *)cases[i].entry,
                              .size = (uint32_t)strlen(cases[i].entry)};
@@ -249,8 +249,14 @@ static void damage_is_found(struct sj_segment *segment, uint64_t *at)
     entry->key_size = 4;
     drop(segment, all_kinds[3], at);
     uint64_t base = (uintptr_t)segment->base;
-    const uint64_t addresses[] = {0, 8, base, base - 16, base + sj_segment_committed(segment),
-                                  base + SJ_GIB, UINT64_MAX - 7, base + SJ_LOG_AT};
+    const uint64_t addresses[] = {0,
+                                  8,
+                                  base,
+                                  base - 16,
+                                  base + sj_segment_committed(segment),
+                                  base + SJ_GIB,
+                                  UINT64_MAX - 7,
+                                  base + SJ_LOG_AT};
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
         expect_damaged(segment, all_kinds[1], &addresses[i]);
         expect_damaged(segment, all_kinds[3], &addresses[i]);

@@ -19,7 +19,7 @@ int main(void)
 
 #else
 
-#define EXACT 250  /* stores that are tried one by one */
+#define EXACT  250 /* stores that are tried one by one */
 #define STRIDE 300 /* of later ones about one in 150 */
 
 struct crash {
@@ -92,7 +92,7 @@ static uint32_t *versions_after(struct world *world, void (*change)(struct world
 static void dies_at_every_store(const char *name, struct world *world,
                                 void (*change)(struct world *world))
 {
-    uint64_t stores = 0, crashes = 0, befores = 0;
+    uint64_t stores = 0, crashes = 0, earlier = 0;
     image_take(world->segment);
     struct crash crash = {world, change, versions_after(world, change)};
     while (test_crash_at(stores, body, &crash)) {
@@ -100,15 +100,15 @@ static void dies_at_every_store(const char *name, struct world *world,
         CHECK_OK(sj_segment_recover(world->segment));
         bool before = matches(world, world->version);
         CHECK(before || matches(world, crash.after));
-        befores += before;
+        earlier += before;
         crashes++;
         world_check_blocks(world);
         image_restore(world->segment);
         stores += stores < EXACT ? 1 : 1 + test_below(STRIDE);
     }
-    CHECK(befores > 0);
+    CHECK(earlier > 0);
     printf("%s: %" PRIu64 " stores, %" PRIu64 " crashes, %" PRIu64 " rolled back\n", name, stores,
-           crashes, befores);
+           crashes, earlier);
     image_restore(world->segment);
     change(world); /* for the next test to go on from */
     world_check(world);

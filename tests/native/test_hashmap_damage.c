@@ -5,7 +5,7 @@
  */
 #include "hashmap_world.h"
 
-#define KEYS 1500
+#define KEYS   1500
 #define ROUNDS 1000
 
 static uint8_t *image;
@@ -29,16 +29,26 @@ static uint64_t strange_word(const struct world *world, uint64_t old)
     uint64_t end = base + sj_segment_committed(world->segment);
     uint64_t block = blocks.at[test_below(blocks.count)];
     switch (test_below(10)) {
-    case 0: return 0;
-    case 1: return UINT64_MAX;
-    case 2: return test_random();
-    case 3: return old ^ 1ull << test_below(64);
-    case 4: return old + 8 * test_below(9) - 32;
-    case 5: return block;
-    case 6: return block + 8 * test_below(64);
-    case 7: return end - 8 * (1 + test_below(40));
-    case 8: return old ^ test_random() << 32;
-    default: return base + test_below(end - base);
+    case 0:
+        return 0;
+    case 1:
+        return UINT64_MAX;
+    case 2:
+        return test_random();
+    case 3:
+        return old ^ 1ull << test_below(64);
+    case 4:
+        return old + 8 * test_below(9) - 32;
+    case 5:
+        return block;
+    case 6:
+        return block + 8 * test_below(64);
+    case 7:
+        return end - 8 * (1 + test_below(40));
+    case 8:
+        return old ^ test_random() << 32;
+    default:
+        return base + test_below(end - base);
     }
 }
 

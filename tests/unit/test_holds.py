@@ -196,9 +196,8 @@ def test_many_stores_are_held_at_once(home: Path) -> None:
 
 def test_a_hold_is_used_once_at_a_time(store: sj.Store) -> None:
     hold = store.read()
-    with hold:
-        with pytest.raises(sj.HoldError, match="second time"):
-            hold.__enter__()
+    with hold, pytest.raises(sj.HoldError, match="second time"):
+        hold.__enter__()
     with pytest.raises(sj.HoldError, match="not been entered"):
         hold.__exit__(None, None, None)
     with hold:

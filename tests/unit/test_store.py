@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
+BASE = 0x4000_0000_0000
+
 
 # --- flags --------------------------------------------------------------------------------------
 
@@ -67,13 +69,12 @@ def test_names_that_are_no_file_names_are_refused(home: Path, name: str) -> None
 
 
 def test_a_store_says_where_it_is(home: Path) -> None:
-    base = 0x4000 * GIB
-    with sj.open("genes", home=home, base=base, reserve=2 * GIB, mode=0o640) as store:
+    with sj.open("genes", home=home, base=BASE, reserve=2 * GIB, mode=0o640) as store:
         assert (store.name, store.home, store.flag) == ("genes", str(home), "c")
-        assert (store.base, store.reserve, store.domain) == (base, 2 * GIB, "shm")
+        assert (store.base, store.reserve, store.domain) == (BASE, 2 * GIB, "shm")
         assert not store.readonly
         assert not store.closed
-        assert repr(store) == f"<Store 'genes' at {base:#x}, flag 'c', home {str(home)!r}>"
+        assert repr(store) == f"<Store 'genes' at {BASE:#x}, flag 'c', home {str(home)!r}>"
         (file,) = (home / "seg").iterdir()
         assert store.path == str(file)
         assert file.stat().st_mode & 0o777 == 0o640
@@ -90,7 +91,7 @@ def test_a_store_on_an_ordinary_filesystem_is_of_the_file_domain(disk_home: Path
         assert store["t"][1] == 1
 
 
-@pytest.mark.parametrize("options", [{"base": 1}, {"base": GIB}, {"base": 0x4000 * GIB + 4096}])
+@pytest.mark.parametrize("options", [{"base": 1}, {"base": GIB}, {"base": BASE + 4096}])
 def test_a_base_outside_the_arena_is_refused(home: Path, options: dict[str, int]) -> None:
     with pytest.raises(sj.InvalidArgumentError):
         sj.open("genes", home=home, **options)  # type: ignore[arg-type]
@@ -125,11 +126,8 @@ def test_the_home_comes_from_the_environment(home: Path, monkeypatch: pytest.Mon
         assert store.home == str(home / "there")
 
 
-def test_taken_addresses_are_a_conflict_that_names_the_occupant(
-    home: Path, tmp_path: Path
-) -> None:
-    base = 0x3FF0 * GIB
-    sj.open("genes", home=home, base=base, reserve=GIB).close()
+def test_taken_addresses_are_a_conflict_that_names_the_occupant(home: Path, tmp_path: Path) -> None:
+    sj.open("genes", home=home, base=BASE, reserve=GIB).close()
     occupant = tmp_path / "the-occupant"
     occupant.write_bytes(bytes(4096))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -138,7 +136,7 @@ def test_taken_addresses_are_a_conflict_that_names_the_occupant(
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     map_fixed = 0x10
     with occupant.open("r+b") as file:
-        at = base + 12345 * 4096
+        at = BASE + 12345 * 4096
         flags = mmap.MAP_SHARED | map_fixed
         assert libc.mmap(at, 4096, mmap.PROT_READ, flags, file.fileno(), 0) == at
     with pytest.raises(sj.AddressConflictError, match="the-occupant") as caught:
@@ -147,15 +145,15 @@ def test_taken_addresses_are_a_conflict_that_names_the_occupant(
     assert ctypes.string_at(at, 16) == bytes(16), "the occupant is untouched"
     libc.munmap(at, 4096)
     with sj.open("genes", home=home) as store:
-        assert store.base == base
+        assert store.base == BASE
 
 
 def test_two_stores_that_overlap_are_a_conflict_until_one_is_closed(home: Path) -> None:
-    with sj.open("a", home=home, base=0x3FF0 * GIB, reserve=2 * GIB):
+    with sj.open("a", home=home, base=BASE, reserve=2 * GIB):
         with pytest.raises(sj.AddressConflictError, match="a.seg"):
-            sj.open("b", home=home, base=0x3FF1 * GIB, reserve=GIB)
+            sj.open("b", home=home, base=BASE + GIB, reserve=GIB)
     with sj.open("b", home=home) as store:
-        assert store.base == 0x3FF1 * GIB
+        assert store.base == BASE + GIB
 
 
 # --- structures by name -------------------------------------------------------------------------
@@ -247,7 +245,7 @@ def test_a_dropped_container_raises_and_gives_its_space_back(store: sj.Store, ki
     make: Callable[..., Any] = getattr(store, kind)
     empty = store.stats().live_bytes
     container = make("t", key="int")
-    container.update({n: "x" * 50 for n in range(1000)})
+    container.update(dict.fromkeys(range(1000), "x" * 50))
     items, view = iter(container.items()), container.values()
     next(items)
     store.drop("t")
@@ -393,11 +391,10 @@ def test_opening_twice_in_a_process_shares_the_space(home: Path) -> None:
 
 
 def test_a_store_that_nobody_refers_to_is_closed(home: Path) -> None:
-    base = 0x3FF0 * GIB
-    sj.open("genes", home=home, base=base, reserve=GIB).btree("t")[1] = 1
+    sj.open("genes", home=home, base=BASE, reserve=GIB).btree("t")[1] = 1
     gc.collect()
-    with sj.open("other", home=home, base=base, reserve=GIB) as store:
-        assert store.base == base
+    with sj.open("other", home=home, base=BASE, reserve=GIB) as store:
+        assert store.base == BASE
 
 
 def test_closing_with_a_thread_inside_is_refused_and_changes_nothing(home: Path) -> None:
