@@ -86,6 +86,7 @@ cdef extern from "spacejmp/space.h" nogil:
     struct sj_space:
         sj_segment *segment
         sj_lock *lock
+        uint32_t references
         bint writable
 
     struct sj_attach_options:
@@ -99,6 +100,7 @@ cdef extern from "spacejmp/space.h" nogil:
     uint64_t sj_space_changes(const sj_space *space)
     uint32_t sj_space_forks()
     void sj_lock_changed(sj_lock *lock)
+    bint sj_lock_inside(sj_lock *lock)
 
 
 cdef extern from "spacejmp/hold.h" nogil:

@@ -140,6 +140,9 @@ cdef class Space:
                 f"{self.waiting} threads of this process wait for the store: close it when they "
                 "are done"
             )
+        # Asked with the GIL: no thread of Python is on its way out, still looking at the lock.
+        if space.references == 1 and sj_lock_inside(space.lock):
+            raise SpaceBusyError("a thread of this process is inside of the store: leave it first")
         self.space = NULL
         with nogil:
             error = sj_space_detach(space)

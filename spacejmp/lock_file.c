@@ -60,10 +60,10 @@ static int become_present(int fd, const char *path, const struct sj_wait *wait, 
     }
 }
 
+/* Fills in a page that is all zeros. */
 static void lay_out(struct sj_lock_page *page)
 {
     pthread_mutexattr_t attributes;
-    memset(page, 0, sizeof *page);
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
     pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);

@@ -263,25 +263,28 @@ def test_holds_that_end_in_the_wrong_order_are_refused_and_can_still_end(home: P
 
 
 def test_a_generator_that_holds_across_a_yield_is_found_out(home: Path) -> None:
+    found: list[BaseException] = []
+
     def held(store: sj.Store) -> Iterator[int]:
         with store.read():
             yield 1
 
-    with sj.open("a", home=home) as a, sj.open("b", home=home) as b:
+    def mix() -> None:
         one, other = held(a), held(b)
         next(one)
         next(other)
-        with pytest.raises(sj.HoldError, match="yield"):
+        try:
             next(one)
+        except sj.HoldError as error:
+            found.append(error)
         assert list(other) == []
 
-        def use() -> None:
-            b.btree("t")[1] = 1
-
-        thread = threading.Thread(target=use)
+    with sj.open("a", home=home) as a, sj.open("b", home=home) as b:
+        thread = threading.Thread(target=mix)
         thread.start()
         thread.join()
-        assert b["t"][1] == 1
+        assert "yield" in str(found[0])
+        a.btree("t")[1] = b.btree("t")[1] = 1  # what was left held ended with the thread
 
 
 # --- waiting ------------------------------------------------------------------------------------
@@ -452,7 +455,7 @@ def test_readers_of_one_process_are_inside_together(store: sj.Store) -> None:
 
 @pytest.mark.parametrize("how", ["read", "write", "transaction"])
 def test_what_a_thread_held_ends_with_the_thread(home: Path, how: str) -> None:
-    """A thread that died in a write hold left the store busy: it could not be closed again."""
+    """A thread that died in a write hold left the store busy for ever: closing was refused."""
     store = sj.open("genes", home=home)
     tree = store.btree("t", key="int", value="int")
     tree[1] = 1
@@ -473,7 +476,9 @@ def test_what_a_thread_held_ends_with_the_thread(home: Path, how: str) -> None:
     thread = threading.Thread(target=die)
     thread.start()
     thread.join()
-    store.close()
+    while not store.closed:
+        with contextlib.suppress(sj.SpaceBusyError):  # it ends a moment after join()
+            store.close()
     with sj.open("genes", home=home) as again:
         assert again["t"][1] == (2 if how == "write" else 1)
         again["t"][1] = 3

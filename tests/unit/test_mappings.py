@@ -295,7 +295,7 @@ def test_missing_keys_are_key_errors(make: Callable[..., Any]) -> None:
 def test_a_store_opened_for_reading_refuses_every_change(
     home: Path, open_for_writing_too: bool
 ) -> None:
-    """Opened for writing in the same process as well, it took changes."""
+    """One that the same process had opened for writing as well took changes."""
     writer = sj.open("genes", home=home)
     writer.btree("t", key="int").update({1: 1, 2: 2})
     writer.hashmap("h", key="int").update({1: 1, 2: 2})
@@ -386,6 +386,7 @@ def test_a_tree_iterator_goes_on_after_its_last_key(
 def test_a_map_iterator_gives_what_stays_once(
     store: sj.Store, rng: random.Random, elsewhere: bool
 ) -> None:
+    """A batch that a change made shorter was forgotten: items behind its end came a second time."""
     table = store.hashmap("h", key="int", value="int")
 
     def change(base: int) -> None:

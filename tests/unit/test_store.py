@@ -10,7 +10,8 @@ import mmap
 import multiprocessing
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from children import Child, forked, in_child, run_python
@@ -19,7 +20,7 @@ import spacejmp as sj
 from spacejmp.arena import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Libraries start threads of their own; the children here use none of theirs.
@@ -113,6 +114,8 @@ def test_a_negative_timeout_is_refused(home: Path) -> None:
 
 
 def test_two_homes_have_stores_of_the_same_name(home: Path) -> None:
+    sj.open("x", home=home / "a", base=BASE).close()
+    sj.open("x", home=home / "b", base=BASE + 64 * GIB).close()
     with sj.open("x", home=home / "a") as one, sj.open("x", home=home / "b") as other:
         one.btree("t")[1] = "one"
         other.btree("t")[1] = "other"
@@ -459,6 +462,115 @@ def test_closing_with_a_thread_waiting_is_refused(home: Path) -> None:
     assert closed == bool(failed)
     with sj.open("genes", home=home) as again:
         assert (1 in again.btree("t")) == (not closed)
+    store.close()
+
+
+class Closer:
+    """A value that closes a store when it is read."""
+
+    stores: ClassVar[list[sj.Store]] = []
+    refused = 0
+
+    def __reduce__(self) -> Any:
+        return Closer.close, ()
+
+    @staticmethod
+    def close() -> str:
+        try:
+            Closer.stores[0].close()
+        except sj.SpaceBusyError:
+            Closer.refused += 1
+        return "closed"
+
+
+@pytest.mark.parametrize("handles", [1, 2])
+@pytest.mark.parametrize("kind", ["btree", "hashmap"])
+def test_a_value_that_closes_its_store_while_it_is_read_does_no_harm(
+    home: Path, kind: str, handles: int
+) -> None:
+    """With another handle of the store open, the operation went on through a null pointer."""
+
+    def uses(mapping: Any) -> list[Callable[[], object]]:
+        def rows() -> Iterator[tuple[int, object]]:
+            yield 1, "one"
+            Closer.close()
+            yield 2, "two"
+
+        return [
+            lambda: mapping[1],
+            lambda: mapping.pop(1),
+            lambda: mapping.setdefault(1, "x"),
+            lambda: list(mapping.values()),
+            lambda: list(mapping.items()),
+            lambda: mapping.popitem(),
+            *([lambda: mapping.clear() or mapping.bulk_load(rows())] if kind == "btree" else []),
+            *([lambda: mapping.peekitem(0)] if kind == "btree" else []),
+        ]
+
+    def close_inside() -> None:
+        number = 0
+        while True:
+            opened = [sj.open("genes", "n", home=home / f"{number}") for _ in range(1)]
+            opened += [sj.open("genes", home=home / f"{number}") for _ in range(handles - 1)]
+            mapping = getattr(opened[0], kind)("m", key="int", value="pickle")
+            mapping[1] = Closer()
+            Closer.stores, Closer.refused = opened[:1], 0
+            every = uses(mapping)
+            if number == len(every):
+                break
+            with contextlib.suppress(sj.DetachedError):
+                every[number]()
+            assert (opened[0].closed, Closer.refused > 0) == (handles == 2, handles == 1)
+            for store in opened:
+                store.close()
+            number += 1
+
+    in_child(close_inside)
+
+
+def test_a_check_goes_on_while_another_handle_is_closed(home: Path) -> None:
+    """Closing one of two handles made a check in another thread end through a null pointer."""
+
+    def check_and_close() -> None:
+        keeper = sj.open("genes", home=home)
+        keeper.btree("t", key="int").bulk_load((n, n) for n in range(100_000))
+        for _ in range(20):
+            store = sj.open("genes", home=home)
+            thread = threading.Thread(target=_until_detached, args=(store.check,))
+            thread.start()
+            time.sleep(0.002)
+            store.close()
+            thread.join()
+        assert keeper.check().items == 100_000
+
+    in_child(check_and_close)
+
+
+def _until_detached(action: Callable[[], object]) -> None:
+    with contextlib.suppress(sj.DetachedError):
+        while True:
+            action()
+
+
+def test_a_child_forked_while_a_thread_waits_can_close_its_store(home: Path) -> None:
+    """It was told for ever that the parent's thread waits."""
+    store = sj.open("genes", home=home)
+    tree = store.btree("t", key="int", value="int")
+
+    def hold(child: Child) -> None:
+        with store.write():
+            child.say()
+            child.hear()
+
+    with forked(hold) as child:
+        child.hear()
+        thread = threading.Thread(target=tree.__setitem__, args=(1, 1))
+        thread.start()
+        thread.join(0.3)
+        in_child(store.close)
+        child.say()
+        thread.join()
+        assert child.end() == 0
     store.close()
 
 
