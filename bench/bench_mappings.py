@@ -85,14 +85,8 @@ class Round:
         self.insert()
         self.verify_all()
         self.note_sizes()
-        with_key = self.workload.keys
-        for operation, stored in (("get", True), ("miss", False)):
-            numbers = self.workload.some(min(GETS, self.workload.n), stored=stored)
-            self.measure(operation, [(with_key(part),) for part in np.array_split(numbers, 4)])
-        self.measure("scan", [()], self.workload.n)
-        starts = self.workload.by_key[: max(1, self.workload.n - RANGE)]
-        drawn = self.workload.rng.choice(starts, min(RANGES, len(starts)), replace=False)
-        self.measure("range", [(with_key(part),) for part in np.array_split(drawn, 4)])
+        self.look_up()
+        self.scan()
         self.delete_and_put()
         for contestant in self.contestants:
             contestant.close()
@@ -140,6 +134,21 @@ class Round:
         parts = np.array_split(self.workload.shuffled(), 10)
         slices = [(self.workload.keys(part), self.workload.values(part)) for part in parts]
         self.in_transaction("insert", slices, lambda who, keys, values: who.insert(keys, values))
+
+    def look_up(self) -> None:
+        """Get keys at random, of those that are there and of those that are not."""
+        w = self.workload
+        for operation, first in (("get", 0), ("miss", w.n)):
+            # With few entries each is asked for several times, as caches are full only then.
+            numbers = first + w.rng.choice(w.n, min(GETS, 10 * w.n))
+            self.measure(operation, [(w.keys(part),) for part in np.array_split(numbers, 4)])
+
+    def scan(self) -> None:
+        """Get all items, then ranges that begin at random."""
+        w = self.workload
+        self.measure("scan", [()], w.n)
+        starts = w.rng.choice(w.by_key[: max(1, w.n - RANGE)], min(RANGES, w.n))
+        self.measure("range", [(w.keys(part),) for part in np.array_split(starts, 4)])
 
     def delete_and_put(self) -> None:
         """Delete a half, then put a tenth of that half again, each by itself."""

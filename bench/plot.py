@@ -59,7 +59,8 @@ def draw_workload(panel: Any, results: Results, clock: Clock, workload: str) -> 
     panel.set_xticks(range(len(OPERATIONS)), OPERATIONS)
     panel.set_title(WORKLOADS[workload].what)
     panel.grid(axis="y", alpha=0.3)
-    panel.legend(ncols=len(ROSTER), fontsize="small")
+    panel.set_ylim(top=2 * panel.get_ylim()[1])  # room for the legend
+    panel.legend(ncols=len(ROSTER), fontsize="small", loc="upper left")
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -129,14 +129,16 @@ class Table:
         from rich.console import Console
         from rich.table import Table as RichTable
 
-        table = RichTable(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        table = RichTable(box=box.SIMPLE_HEAD)
         for place, header in enumerate(self.headers):
             table.add_column(header, justify="right" if place else "left", no_wrap=True)
         for row in self.rows:
             style = {"missed": "red", "ok": "green"}.get(row[-1], "")
             table.add_row(*row, style=style)
         width = None if sys.stdout.isatty() else 120
-        Console(width=width).print(table)
+        console = Console(width=width, highlight=False)
+        console.print(self.title, style="bold")  # as a title, it would break at the table's width
+        console.print(table)
 
     def markdown(self) -> str:
         """As Markdown."""

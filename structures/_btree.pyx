@@ -270,7 +270,7 @@ cdef class Range(BatchIterator):
     cdef bint started
     cdef bint by_rank
     cdef uint64_t rank  # where to begin
-    cdef uint64_t left  # items to give still
+    cdef uint64_t left  # by rank: items to give still, those of the batch included
     cdef bint word_keys
     cdef uint64_t[BATCH] words  # keys of the batch
     cdef list keys  # of byte keys, when the batch does not have them
@@ -283,7 +283,6 @@ cdef class Range(BatchIterator):
         self.wanted = BATCH_FIRST
         self.low = Bound.__new__(Bound)
         self.high = Bound.__new__(Bound)
-        self.last = Bound.__new__(Bound)
         self.word_keys = codec_kind(tree.key_codec) == SJ_ITEM_WORD
         self.batch = [None] * BATCH
         self.keys = [None] * BATCH if give == GIVE_VALUES and not self.word_keys else None
@@ -291,9 +290,9 @@ cdef class Range(BatchIterator):
 
     cdef int remember(self) except -1:
         """The key that was given last."""
-        cdef Py_ssize_t at = self.at - 1
-        if at < 0:
-            return 0
+        cdef Py_ssize_t at = self.at - 1  # ≥ 0: of each batch one item at least was given
+        if self.last is None:
+            self.last = Bound.__new__(Bound)
         if self.word_keys:
             self.last.key.word = self.words[at]
             return 0
@@ -347,7 +346,8 @@ cdef class Range(BatchIterator):
         cdef int error = SJ_OK
         if self.started and stale:
             self.wanted = BATCH_STALE
-        self.remember()
+            self.remember()
+        self.left -= self.at  # by rank: what the last batch has given
         tree.enter_read()
         collecting = PyGC_Disable()  # a finaliser that runs now would run inside of the hold
         try:
@@ -364,10 +364,13 @@ cdef class Range(BatchIterator):
                 error = sj_btree_read(&tree.tree, &self.cursor, self.backward, self.wanted, items,
                                       &got)
             if error != SJ_OK:
-                self.ended = True
                 raise_error(error)
             self.ended = got < self.wanted or self.wanted == 0
             self.take(items, got)
+        except:
+            self.ended = True
+            self.at = self.count = 0
+            raise
         finally:
             if collecting:
                 PyGC_Enable()
@@ -389,9 +392,3 @@ cdef class Range(BatchIterator):
                 self.keys[i] = key_decode(self.mapping.key_codec, &items[i].key)
             self.count += 1
         return 0
-
-    def __next__(self):
-        item = BatchIterator.__next__(self)
-        if self.by_rank:
-            self.left -= 1
-        return item

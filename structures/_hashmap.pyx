@@ -109,7 +109,6 @@ cdef class Scan(BatchIterator):
                 self.end = self.begin
                 error = sj_hashmap_read(&mapping.map, &self.end, BATCH, items, &got)
                 if error != SJ_OK:
-                    self.ended = True
                     raise_error(error)
                 self.ended = self.end == <uint64_t>-1
                 self.take(items, got)

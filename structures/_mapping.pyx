@@ -53,7 +53,8 @@ cdef class MappingCore:
         self.removals = <uint64_t>-1  # not looked up yet
 
     def __init__(self, *arguments):
-        self.enter_read()
+        self.space.enter_read()
+        self.find_root()
         self.space.leave()
 
     cdef int c_open(self, uint64_t pointer) noexcept:

@@ -189,7 +189,7 @@ int sj_btree_rank(const struct sj_btree *tree, const struct sj_key *key, bool af
 static void prefetch_blocks(const uint64_t *slots, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        __builtin_prefetch((const void *)(uintptr_t)slots[i]);
+        sj_slot_prefetch(slots[i]);
 }
 
 /* `count` items of one leaf from `at` on, in the direction of `stride`. */
@@ -209,6 +209,8 @@ static int read_leaf(const struct sj_btree *tree, const struct sj_btree_leaf *le
             sj_slot_item(tree->segment, tree->kinds, leaf->key[at], &leaf->slot[at], &items[i]);
         if (SJ_UNLIKELY(error != SJ_OK))
             return error;
+        if (tree->kinds.value == SJ_ITEM_BYTES)
+            sj_value_prefetch(&items[i].value);
     }
     return SJ_OK;
 }

@@ -22,7 +22,7 @@
 
 static struct sj_value entry_value(const struct sj_entry *entry)
 {
-    return (struct sj_value){.bytes = entry->bytes, .size = entry->value_size};
+    return (struct sj_value){.bytes = sj_entry_value(entry), .size = entry->value_size};
 }
 
 /* What a word value looks like as bytes; `value` itself otherwise. */
@@ -85,18 +85,18 @@ static int entry_make(struct sj_segment *segment, const struct sj_key *key,
                       const struct sj_value *value, uint64_t *slot)
 {
     struct sj_entry *entry;
-    uint64_t key_at = sj_entry_key_at(value->size);
-    uint64_t key_bytes = (uint64_t)key->size + key->form_size;
-    if (key_at < value->size || key_at + key_bytes < key_at)
+    uint64_t value_at = sj_entry_value_at(key->size, key->form_size);
+    uint64_t bytes = value_at + value->size;
+    if (bytes < value->size)
         return sj_error(SJ_ETOOBIG, "the value has %llu bytes", (unsigned long long)value->size);
-    int error = sj_heap_alloc(segment, key_at + key_bytes, (void **)&entry);
+    int error = sj_heap_alloc(segment, bytes, (void **)&entry);
     if (error != SJ_OK)
         return error;
     sj_store(entry, SJ_KIND_ENTRY | (uint64_t)key->form_size << 16 | (uint64_t)key->size << 32);
     sj_store(&entry->value_size, value->size);
-    copy(entry->bytes, value->bytes, value->size);
-    copy((uint8_t *)entry + key_at, key->bytes, key_bytes);
-    sj_tx_stored(segment, entry, key_at + key_bytes);
+    copy(entry->bytes, key->bytes, (uint64_t)key->size + key->form_size);
+    copy((uint8_t *)entry + value_at, value->bytes, value->size);
+    sj_tx_stored(segment, entry, bytes);
     *slot = (uintptr_t)entry;
     return SJ_OK;
 }
@@ -191,7 +191,7 @@ int sj_slot_replace(struct sj_segment *segment, struct sj_kinds kinds, struct sj
         return error;
     if (kinds.value == SJ_ITEM_WORD) {
         struct sj_entry *entry = (struct sj_entry *)(uintptr_t)*at;
-        return sj_tx_single_word(segment, (uint64_t *)entry->bytes, value->word);
+        return sj_tx_single_word(segment, (uint64_t *)(uintptr_t)sj_entry_value(entry), value->word);
     }
     return replace_block(segment, kinds, node, node_bytes, at, &old.key, value);
 }
@@ -228,7 +228,7 @@ static int entry_view(const struct sj_segment *segment, struct sj_kinds kinds,
     }
     if (SJ_UNLIKELY(entry->value_size != sizeof(value->word)))
         return sj_segment_damaged(segment, (uintptr_t)entry, "an entry with a word value");
-    value->word = sj_load(entry->bytes);
+    value->word = sj_load(sj_entry_value(entry));
     return SJ_OK;
 }
 

@@ -88,10 +88,16 @@ static inline int sj_slot_value(const struct sj_segment *segment, struct sj_kind
     return sj_slot_view(segment, kinds, slot, value);
 }
 
-/* Where an entry's key begins, counted from the entry; its value_size must have been checked. */
-static inline uint64_t sj_entry_key_at(uint64_t value_size)
+/* Where an entry's value begins, counted from the entry. */
+static inline uint64_t sj_entry_value_at(uint32_t key_size, uint32_t form_size)
 {
-    return sizeof(struct sj_entry) + ((value_size + 7) & ~7ull);
+    return sizeof(struct sj_entry) + (((uint64_t)key_size + form_size + 7) & ~7ull);
+}
+
+/* Bytes that an entry takes up. */
+static inline uint64_t sj_entry_bytes(const struct sj_entry *entry)
+{
+    return sj_entry_value_at(entry->key_size, entry->form_size) + entry->value_size;
 }
 
 /* The entry at an address read from media, its sizes checked against the segment; NULL when
@@ -103,13 +109,32 @@ static inline const struct sj_entry *sj_entry_at(const struct sj_segment *segmen
     if (SJ_UNLIKELY(entry == NULL || entry->key_size > SJ_KEY_BYTES_MAX ||
                     entry->value_size > sj_segment_committed(segment)))
         return NULL;
-    uint64_t bytes = sj_entry_key_at(entry->value_size) + entry->key_size + entry->form_size;
-    return SJ_LIKELY(sj_segment_holds(segment, at, bytes)) ? entry : NULL;
+    return SJ_LIKELY(sj_segment_holds(segment, at, sj_entry_bytes(entry))) ? entry : NULL;
 }
 
 static inline const uint8_t *sj_entry_key(const struct sj_entry *entry)
 {
-    return (const uint8_t *)entry + sj_entry_key_at(entry->value_size);
+    return entry->bytes;
+}
+
+static inline const uint8_t *sj_entry_value(const struct sj_entry *entry)
+{
+    return (const uint8_t *)entry + sj_entry_value_at(entry->key_size, entry->form_size);
+}
+
+/* Fetches ahead the block that a slot leads to: its head, its key and the beginning of its value. */
+static inline void sj_slot_prefetch(uint64_t slot)
+{
+    __builtin_prefetch((const void *)(uintptr_t)slot);
+    __builtin_prefetch((const void *)(uintptr_t)(slot + 64));
+}
+
+/* Fetches ahead the rest of a value that is going to be copied. */
+static inline void sj_value_prefetch(const struct sj_value *value)
+{
+    uint64_t size = value->size < 512 ? value->size : 512;
+    for (uint64_t at = 64; at < size + 64; at += 64)
+        __builtin_prefetch(value->bytes + (at < size ? at : size));
 }
 
 /* < 0, 0, > 0: the entry's key against `bytes`, lexicographic, a prefix first. */

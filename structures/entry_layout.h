@@ -12,7 +12,7 @@
  *   cell, inline:   byte 0 = size << 3 | 1, bytes 1–7 = the value's bytes
  *   cell, address:  the low three bits are 0
  *
- *   entry:  head | value, padded to 8 | key | form
+ *   entry:  head | key | form, padded to 8 | value
  *
  * `form` is a suffix of the key that does not take part in comparison: what the `any` codec
  * needs to give back 1.0 for a key that equals 1. It is empty for nearly all keys.

@@ -63,8 +63,7 @@ static int visit_slot(const struct checking *checking, const struct sj_hashmap *
         return error;
     uint64_t bytes = 0;
     if (map->kinds.key == SJ_ITEM_BYTES) {
-        const struct sj_entry *entry = (const struct sj_entry *)(uintptr_t)slot->second;
-        bytes = sj_entry_key_at(entry->value_size) + entry->key_size + entry->form_size;
+        bytes = sj_entry_bytes((const struct sj_entry *)(uintptr_t)slot->second);
     } else if (map->kinds.value == SJ_ITEM_BYTES && (slot->second & 7) == 0) {
         bytes = sizeof(struct sj_blob) + item.value.size;
     }

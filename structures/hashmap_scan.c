@@ -53,7 +53,7 @@ static void prefetch(const struct sj_hashmap *map, const struct sj_hashmap_bucke
     if (map->kinds.key == SJ_ITEM_WORD && map->kinds.value == SJ_ITEM_WORD)
         return;
     for (uint32_t used = hashmap_used(bucket); used != 0; used &= used - 1)
-        __builtin_prefetch((void *)(uintptr_t)bucket->slot[__builtin_ctz(used)].second);
+        sj_slot_prefetch(bucket->slot[__builtin_ctz(used)].second);
 }
 
 /* Gives the items of `bucket` that belong to the group. SJ_ECORRUPT. */
