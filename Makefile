@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= test,dev
-BENCH  ?= $(wildcard bench/bench_*.py)
+BENCH  ?= $(patsubst bench/%.py,bench.%,$(wildcard bench/bench_*.py))
 TESTS  ?=
 
 BIN       := $(abspath $(VENV))/bin
@@ -104,9 +104,9 @@ demo: build
 test: build
 	$(BIN)/python -m pytest $(TESTS)
 
-bench:
-	@$(MAKE) build EXTRAS=$(EXTRAS),bench
-	@for file in $(BENCH); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: build
+	@$(BIN)/python -c 'import lmdb' 2>/dev/null || $(PIP) install lmdb
+	@for module in $(BENCH); do echo "== $$module"; $(BIN)/python -m $$module || exit 1; done
 
 # --- checks -------------------------------------------------------------------------------------
 

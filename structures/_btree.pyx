@@ -344,17 +344,17 @@ cdef class Range(BatchIterator):
         cdef uint32_t got = 0
         cdef bint collecting
         cdef int error = SJ_OK
-        if self.started and stale:
-            self.wanted = BATCH_STALE
-            self.remember()
-        self.left -= self.at  # by rank: what the last batch has given
-        tree.enter_read()
+        tree.enter_read()  # may fail, and be tried again: nothing has changed yet
         collecting = PyGC_Disable()  # a finaliser that runs now would run inside of the hold
         try:
+            stale = sj_space_changes(tree.space.space) != self.changes  # what __next__ saw is old
             self.changes = sj_space_changes(tree.space.space)
+            self.left -= self.at  # by rank: what the last batch has given
             if not self.started:
                 error = self.start(&tree.tree)
             elif stale:
+                self.wanted = BATCH_STALE
+                self.remember()
                 error = self.resume(&tree.tree)
             self.started = True
             self.at = self.count = 0

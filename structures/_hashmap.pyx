@@ -95,15 +95,15 @@ cdef class Scan(BatchIterator):
         cdef uint32_t got
         cdef bint collecting
         cdef int error
-        if stale and self.at < self.count:
-            self.given = (self.given or set()).union(self.keys[: self.at])
-            self.reach = max(self.reach, self.end)
-        else:
-            self.move_on()
-        self.at = self.count = 0
-        mapping.enter_read()
+        mapping.enter_read()  # may fail, and be tried again: nothing has changed yet
         collecting = PyGC_Disable()  # a finaliser that runs now would run inside of the hold
         try:
+            if self.at < self.count:  # the batch is to be read again
+                self.given = (self.given or set()).union(self.keys[: self.at])
+                self.reach = max(self.reach, self.end)
+            else:
+                self.move_on()
+            self.at = self.count = 0
             self.changes = sj_space_changes(mapping.space.space)
             while True:
                 self.end = self.begin

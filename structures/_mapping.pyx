@@ -15,6 +15,7 @@ from spacejmp._space cimport (
     SJ_OK,
     Space,
     raise_error,
+    sj_segment_committed,
     sj_space_changes,
 )
 from spacejmp.structures._codec cimport (
@@ -29,7 +30,7 @@ from spacejmp.structures._codec cimport (
 )
 from spacejmp.structures._codec_tools cimport sj_buffer
 
-from spacejmp.persistence.errors import NotFoundError
+from spacejmp.persistence.errors import CorruptError, NotFoundError
 from spacejmp.structures._codec import codec_name
 
 KEYS = GIVE_KEYS
@@ -148,7 +149,12 @@ cdef class MappingCore:
     def __len__(self):
         self.enter_read()
         cdef uint64_t count = self.c_count()
+        cdef bint damaged = count > sj_segment_committed(self.space.space.segment)
         self.space.leave()
+        if damaged:
+            raise CorruptError(
+                f"{self.name!r} cannot have {count} items: the store is damaged; run check()"
+            )
         return count
 
     def __bool__(self):

@@ -8,7 +8,7 @@ from collections.abc import ItemsView, KeysView, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from children import in_child
+from children import Child, forked, in_child
 
 import spacejmp as sj
 
@@ -444,6 +444,39 @@ def test_an_iterator_that_has_ended_stays_at_its_end(make: Callable[..., Any]) -
     assert list(iterator) == []
     empty = iter(make("empty"))
     assert list(empty) == []
+
+
+def test_an_iterator_that_could_not_wait_goes_on_where_it_was(
+    make: Callable[..., Any],
+) -> None:
+    mapping = make("m", key="int", value="int")
+    mapping.update({n: n for n in range(600)})
+    expected = list(mapping)
+
+    def hold(child: Child) -> None:
+        with mapping.store.write():
+            child.say()
+            child.hear()
+
+    with sj.open("store", home=mapping.store.home, timeout=0.01) as store:
+        hasty = store["m"]
+        iterators = [iter(hasty)]
+        if isinstance(hasty, sj.BTree):
+            iterators += [hasty.islice(0, 600), hasty.islice(0, 600, reverse=True)]
+        given: list[list[int]] = [[next(iterator)] for iterator in iterators]
+        with forked(hold) as child:
+            child.hear()
+            for found, iterator in zip(given, iterators, strict=True):
+                for _ in range(3):
+                    with pytest.raises(sj.SpaceBusyError):
+                        found.extend(iterator)
+            child.say()
+            child.end()
+        for found, iterator in zip(given, iterators, strict=True):
+            found.extend(iterator)
+        assert given[0] == expected
+        assert given[1:2] in ([], [expected])
+        assert given[2:] in ([], [expected[::-1]])
 
 
 def test_views_are_live(make: Callable[..., Any]) -> None:
