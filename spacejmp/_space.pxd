@@ -151,8 +151,8 @@ cdef class Space:
             return self.enter_slowly(True, self.timeout, error)
         return 0
 
-    # Python code that runs inside of an operation may detach this reference. The space itself stays: it
-    # is the thread's current one, and is not unmapped while a thread is inside.
+    # Python code that runs inside of an operation may detach this reference. The space itself
+    # stays: it is the thread's current one, and is not unmapped while a thread is inside.
     cdef inline void leave(self) noexcept:
         sj_leave(self.space if self.space is not NULL else sj_current())
 

@@ -49,8 +49,7 @@ static int check_slot(struct walk *walk, const struct sj_btree_leaf *leaf, uint3
         return error;
     uint64_t block = leaf->slot[at];
     if (btree_bytes(tree))
-        return visit_block(walk, block,
-                           sj_entry_bytes((const struct sj_entry *)(uintptr_t)block));
+        return visit_block(walk, block, sj_entry_bytes((const struct sj_entry *)(uintptr_t)block));
     if ((block & 7) != 0)
         return SJ_OK; /* an inline value */
     return visit_block(walk, block, sizeof(struct sj_blob) + item->value.size);

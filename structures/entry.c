@@ -191,7 +191,8 @@ int sj_slot_replace(struct sj_segment *segment, struct sj_kinds kinds, struct sj
         return error;
     if (kinds.value == SJ_ITEM_WORD) {
         struct sj_entry *entry = (struct sj_entry *)(uintptr_t)*at;
-        return sj_tx_single_word(segment, (uint64_t *)(uintptr_t)sj_entry_value(entry), value->word);
+        return sj_tx_single_word(segment, (uint64_t *)(uintptr_t)sj_entry_value(entry),
+                                 value->word);
     }
     return replace_block(segment, kinds, node, node_bytes, at, &old.key, value);
 }

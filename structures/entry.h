@@ -122,7 +122,8 @@ static inline const uint8_t *sj_entry_value(const struct sj_entry *entry)
     return (const uint8_t *)entry + sj_entry_value_at(entry->key_size, entry->form_size);
 }
 
-/* Fetches ahead the block that a slot leads to: its head, its key and the beginning of its value. */
+/* Fetches ahead the block that a slot leads to: its head, its key and the beginning of its
+ * value. */
 static inline void sj_slot_prefetch(uint64_t slot)
 {
     __builtin_prefetch((const void *)(uintptr_t)slot);

@@ -480,11 +480,11 @@ class Store:
                 f"store[{name!r}] opens whatever it is"
             )
         roles: tuple[Literal["key", "value"], ...] = ("key", "value")
-        for role, codec, has in zip(roles, wanted, root[1:], strict=True):
-            if codec is not None and codec != has:
+        for role, codec, found in zip(roles, wanted, root[1:], strict=True):
+            if codec is not None and codec != found:
                 raise CodecMismatchError(
                     f"{name!r}: expected the {role} codec {codec_name(codec, role)!r}, found "
-                    f"{codec_name(has, role)!r}: open it without {role}=, or drop it first"
+                    f"{codec_name(found, role)!r}: open it without {role}=, or drop it first"
                 )
         opened = self._opened.get(name)
         has = codec_name(root.key_codec, "key"), codec_name(root.value_codec, "value")
