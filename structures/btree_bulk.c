@@ -349,7 +349,10 @@ int sj_btree_bulk_end(struct sj_btree_bulk *bulk)
 {
     struct sj_segment *segment = bulk->tree->segment;
     int error = SJ_OK;
-    if (bulk->count > 0) {
+    if (sj_btree_count(bulk->tree) != 0)
+        error = sj_error(SJ_EINVAL, "the tree got %llu items while a bulk load into it went on",
+                         (unsigned long long)sj_btree_count(bulk->tree));
+    if (error == SJ_OK && bulk->count > 0) {
         error = sj_tx_op_begin(segment);
         if (error == SJ_OK)
             error = op_end(segment, publish(bulk));

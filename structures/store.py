@@ -277,12 +277,13 @@ class Store:
 
     def __getitem__(self, name: str) -> BTree | HashMap:
         """The structure of that name, whatever its kind; NotFoundError."""
-        root = _roots.find(self._space, check_root_name(name))
+        raw = check_root_name(name)
+        root = _roots.find(self._space, raw)
         if root is None:
             raise self._no_root(name)
         if root.type not in _KINDS:
             raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
-        return self._open(_KINDS[root.type], root.type, name, None, None)
+        return self._structure(_KINDS[root.type], name, raw, root)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self.roots
@@ -486,6 +487,12 @@ class Store:
                     f"{name!r}: expected the {role} codec {codec_name(codec, role)!r}, found "
                     f"{codec_name(found, role)!r}: open it without {role}=, or drop it first"
                 )
+        return self._structure(kind, name, raw, root)
+
+    def _structure(
+        self, kind: type[BTree | HashMap], name: str, raw: bytes, root: _roots.RootRecord
+    ) -> BTree | HashMap:
+        """The object for a root that was found; NotFoundError when it has gone meanwhile."""
         opened = self._opened.get(name)
         has = codec_name(root.key_codec, "key"), codec_name(root.value_codec, "value")
         if isinstance(opened, kind) and (opened.key, opened.value) == has:

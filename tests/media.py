@@ -45,25 +45,20 @@ def _step(total: int, first: int, second: int) -> int:
 def checksum(seed: int, raw: bytes) -> int:
     """The checksum of `persistence/checksum.h`, of whole words."""
     words = struct.unpack(f"<{len(raw) // 8}Q", raw)
-    count, at = len(words), 0
+    count, odd = len(words), 0
     total = seed ^ MIX_A
     if count >= 16:
         sums = [total, (total + MIX_B) & MASK, (total + MIX_C) & MASK, ~total & MASK]
         for at in range(0, count - 7, 8):
             for lane in range(4):
-                pair = words[at + 2 * lane], words[at + 2 * lane + 1]
-                sums[lane] = _step(sums[lane], *_masked(pair))
-        at = count // 8 * 8
+                sums[lane] = _step(sums[lane], words[at + 2 * lane], words[at + 2 * lane + 1])
+        odd = count // 8 * 8
         total = _step(_step(sums[0], sums[1], sums[2]), sums[3], count)
-    for at in range(at, count - 1, 2):
+    for at in range(odd, count - 1, 2):
         total = _step(total, words[at], words[at + 1])
     if count % 2:
         total = _step(total, words[-1], 0)
     return _mix(total ^ MIX_A, count ^ MIX_B)
-
-
-def _masked(pair: tuple[int, int]) -> tuple[int, int]:
-    return pair[0] & MASK, pair[1] & MASK
 
 
 def word(path: Path, at: int) -> int:

@@ -103,48 +103,53 @@ def apply_to_model(state: State, change: Change) -> State:
     return {**state, name: {k: v for k, v in old.items() if k != key}}
 
 
-class Undo(Exception):
+class UndoError(Exception):
     """Rolls a transaction back."""
 
 
 def apply_to_store(store: sj.Store, change: Change) -> None:
     kind, name, *rest = change
     if kind in ("group", "undone"):
-        with contextlib.suppress(Undo), store.transaction():
+        with contextlib.suppress(UndoError), store.transaction():
             for each in name:
                 apply_to_store(store, each)
             if kind == "undone":
-                raise Undo
+                raise UndoError
         return
     mapping = open_structure(store, name)
-    if kind == "drop":
-        with store.transaction():
-            store.drop(name)
-            open_structure(store, name)
-    elif kind == "clear":
-        mapping.clear()
-    elif kind == "load":
-        with store.transaction():
-            mapping.clear()
-            items = {key_of(name, n): value_of(name, n) for n in rest[0]}
-            if STRUCTURES[name][:2] in (("btree", "int"), ("btree", "str")):
-                mapping.bulk_load(items)
-            else:
-                mapping.update(items)
-    elif kind == "put":
+    if kind == "put":
         mapping[key_of(name, rest[0])] = value_of(name, rest[1])
-    elif kind == "large":
-        with store.transaction():  # more than the first part of the log, and blocks of many pages
-            for n in range(rest[0], rest[0] + 300):
-                mapping[key_of(name, n + 1000)] = value_of(name, n)
-            for n in range(rest[0], rest[0] + 300):
-                del mapping[key_of(name, n + 1000)]
-            mapping[key_of(name, rest[0])] = value_of(name, rest[1])
-    elif kind == "pop":
-        mapping.pop(key_of(name, rest[0]), None)
-    else:
+    elif kind == "delete":
         with contextlib.suppress(KeyError):
             del mapping[key_of(name, rest[0])]
+    elif kind == "pop":
+        mapping.pop(key_of(name, rest[0]), None)
+    elif kind == "clear":
+        mapping.clear()
+    else:
+        with store.transaction():
+            apply_large(store, mapping, kind, rest)
+
+
+def apply_large(store: sj.Store, mapping: Any, kind: str, rest: list[Any]) -> None:
+    """The changes that need a transaction to be one."""
+    name = mapping.name
+    if kind == "drop":
+        store.drop(name)
+        open_structure(store, name)
+    elif kind == "load":
+        mapping.clear()
+        items = {key_of(name, n): value_of(name, n) for n in rest[0]}
+        if STRUCTURES[name][:2] in (("btree", "int"), ("btree", "str")):
+            mapping.bulk_load(items)
+        else:
+            mapping.update(items)
+    else:  # more than the first part of the log has room for
+        for n in range(rest[0], rest[0] + 300):
+            mapping[key_of(name, n + 1000)] = value_of(name, n)
+        for n in range(rest[0], rest[0] + 300):
+            del mapping[key_of(name, n + 1000)]
+        mapping[key_of(name, rest[0])] = value_of(name, rest[1])
 
 
 def open_structure(store: sj.Store, name: str) -> Any:
@@ -301,7 +306,7 @@ def test_killed_readers_and_writers_never_block_the_others(
 ) -> None:
     """Readers die inside of read(), writers inside of transactions; a writer here goes on."""
     pairs = store.btree("pairs", key="int", value="int")
-    pairs.update({n: 0 for n in range(100)})
+    pairs.update(dict.fromkeys(range(100), 0))
 
     def transfer() -> None:
         while True:

@@ -207,9 +207,7 @@ def test_roots_in_a_circle_are_corrupt_however_many_there_may_be(home: Path) -> 
 
 
 @pytest.mark.parametrize("left", [PAGE, 3 * PAGE, 17000, 100_000, -PAGE, -1])
-def test_a_truncated_file_is_refused_before_it_is_mapped(
-    home: Path, file: Path, left: int
-) -> None:
+def test_a_truncated_file_is_refused_before_it_is_mapped(home: Path, file: Path, left: int) -> None:
     os.truncate(file, left if left > 0 else file.stat().st_size + left)
     with pytest.raises((sj.TruncatedError, sj.FormatError), match=r"genes.*(bytes|short)"):
         sj.open("genes", home=home)
@@ -455,7 +453,7 @@ def use_damaged(home: Path) -> None:
         lambda store: list(store["b"].irange(b"2", b"5")),  # type: ignore[union-attr]
         lambda store: [store["t"].peekitem(n) for n in (0, 100, -1)],  # type: ignore[union-attr]
         lambda store: [store["t"].index(n) for n in (0, 100)],  # type: ignore[union-attr]
-        lambda store: store["t"].update({n: "changed" * 9 for n in range(0, 900, 7)}),
+        lambda store: store["t"].update(dict.fromkeys(range(0, 900, 7), "changed" * 9)),
         lambda store: store["h"].update({str(n): "changed" for n in range(0, 900, 7)}),
         lambda store: store["b"].update({b"%d" % n: b"changed" for n in range(0, 900, 7)}),
         lambda store: [store[name].popitem() for name in ("t", "h", "b")],
@@ -490,7 +488,7 @@ def used_places(image: bytes) -> list[int]:
 
 @pytest.mark.slow
 def test_random_damage_is_an_exception_never_a_signal_or_a_hang(home: Path) -> None:
-    """Some thousand copies of a small store, each damaged elsewhere; a child uses a batch of them."""
+    """Some thousand copies of a small store, each damaged elsewhere, used by children."""
     with sj.open("genes", home=home, reserve=GIB) as store:
         store.btree("t", key="int").update(ITEMS)
         store.hashmap("h", key="str").update({str(n): n for n in ITEMS})
