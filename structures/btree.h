@@ -97,8 +97,8 @@ SJ_API int sj_btree_bulk_begin(struct sj_btree *tree, uint32_t fill_percent,
                                struct sj_btree_bulk **bulk);
 SJ_API int sj_btree_bulk_add(struct sj_btree_bulk *bulk, const struct sj_key *key,
                              const struct sj_value *value);
-/* Links the loaded nodes into the tree, which must still be empty (else SJ_EINVAL); frees `bulk` also
- * on failure. */
+/* Links the loaded nodes into the tree, which must still be empty (else SJ_EINVAL); frees `bulk`
+ * also on failure. */
 SJ_API int sj_btree_bulk_end(struct sj_btree_bulk *bulk);
 /* Frees `bulk` without linking; the caller aborts the transaction. */
 SJ_API void sj_btree_bulk_drop(struct sj_btree_bulk *bulk);

@@ -48,7 +48,7 @@ def in_child(action: Callable[[], object], prepare: Callable[[], None]) -> objec
         try:
             prepare()
             result: object = action()
-        except BaseException as error:  # noqa: BLE001 (the parent gets it)
+        except BaseException as error:
             result = error
         os.write(writer, pickle.dumps(result))
         os._exit(0)

@@ -71,12 +71,12 @@ def test_a_store_says_where_it_is(home: Path) -> None:
         assert (store.name, store.home, store.flag) == ("genes", str(home), "c")
         assert (store.base, store.reserve, store.domain) == (BASE, 2 * GIB, "shm")
         assert not store.readonly
-        assert not store.closed
+        assert [store.closed] == [False]
         assert repr(store) == f"<Store 'genes' at {BASE:#x}, flag 'c', home {str(home)!r}>"
         (file,) = (home / "seg").iterdir()
         assert store.path == str(file)
         assert file.stat().st_mode & 0o777 == 0o640
-    assert store.closed
+    assert bool(store.closed)
     assert repr(store) == "<Store 'genes', closed>"
 
 
