@@ -82,7 +82,7 @@ def test_no_update_is_lost(store: sj.Store, kind: str, processes: bool) -> None:
 
     with eager_threads():
         together(
-            [lambda number=number: count(number) for number in range(workers)],  # type: ignore[misc]
+            [lambda n=number: count(n) for number in range(workers)],  # type: ignore[misc]
             processes=processes,
         )
     assert counts[0] == workers * rounds
