@@ -125,15 +125,23 @@ static void raise_chunks(struct sj_segment *segment, uint64_t end)
     sj_fence(segment->domain);
 }
 
+/* A run of unused chunks that the file backs and the directory's used part covers. SJ_EFULL. */
+static int reserve_chunks(struct sj_segment *segment, uint64_t chunks, uint64_t *first)
+{
+    int error = find_chunks(segment, chunks, first);
+    if (error == SJ_OK)
+        error = sj_segment_commit(segment, (*first + chunks) * SJ_CHUNK);
+    if (error == SJ_OK)
+        raise_chunks(segment, *first + chunks);
+    return error;
+}
+
 int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
-    int error = find_chunks(segment, chunks, &first);
-    if (error == SJ_OK)
-        error = sj_segment_commit(segment, (first + chunks) * SJ_CHUNK);
+    int error = reserve_chunks(segment, chunks, &first);
     if (error != SJ_OK)
         return error;
-    raise_chunks(segment, first + chunks);
     *at = chunk_address(segment, first);
     return sj_tx_word(segment, sj_chunk_word(segment, first), CHUNK_WORD(SJ_CHUNK_HUGE, 0, chunks));
 }
@@ -144,30 +152,29 @@ int sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
     return sj_tx_word(segment, sj_chunk_word(segment, chunk), 0);
 }
 
+/* Stores a chunk word that no transaction has logged. */
+static void store_chunk_word(struct sj_segment *segment, uint64_t chunk, uint64_t value)
+{
+    uint64_t *word = sj_chunk_word(segment, chunk);
+    sj_store(word, value);
+    sj_flush(segment->domain, word, sizeof *word);
+    sj_fence(segment->domain);
+}
+
 int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
-    int error = find_chunks(segment, chunks, &first);
-    if (error == SJ_OK)
-        error = sj_segment_commit(segment, (first + chunks) * SJ_CHUNK);
+    int error = reserve_chunks(segment, chunks, &first);
     if (error != SJ_OK)
         return error;
-    raise_chunks(segment, first + chunks);
-    uint64_t *word = sj_chunk_word(segment, first);
-    sj_store(word, CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
-    sj_flush(segment->domain, word, sizeof *word);
-    sj_fence(segment->domain);
+    store_chunk_word(segment, first, CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
     *at = chunk_address(segment, first);
     return SJ_OK;
 }
 
 void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at)
 {
-    uint64_t chunk = (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK;
-    uint64_t *word = sj_chunk_word(segment, chunk);
-    sj_store(word, 0);
-    sj_flush(segment->domain, word, sizeof *word);
-    sj_fence(segment->domain);
+    store_chunk_word(segment, (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK, 0);
 }
 
 int sj_chunks_reclaim_log(struct sj_segment *segment)
