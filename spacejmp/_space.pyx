@@ -178,11 +178,13 @@ cdef class Space:
 
     def sync(self):
         """Write everything to the file's storage."""
+        cdef sj_segment *segment
         cdef int error
         self.enter_read()
+        segment = self.space.segment  # with the GIL: another thread may detach this reference
         try:
             with nogil:
-                error = sj_segment_sync(self.space.segment)
+                error = sj_segment_sync(segment)
         finally:
             self.leave()
         if error != SJ_OK:

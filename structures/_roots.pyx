@@ -206,11 +206,13 @@ def drop(Space space, bytes name):
 def heap_stats(Space space):
     """What the file's bytes are used for, as a dict of numbers."""
     cdef sj_heap_stats_t stats
+    cdef sj_segment *segment
     cdef int error
     space.enter_read()
+    segment = space.space.segment  # with the GIL: another thread may detach this reference
     try:
         with nogil:
-            error = c_heap_stats(space.space.segment, &stats)
+            error = c_heap_stats(segment, &stats)
     finally:
         space.leave()
     if error != SJ_OK:
@@ -221,11 +223,13 @@ def heap_stats(Space space):
 def check(Space space):
     """Verify everything; a dict of numbers. CorruptError names the first damage."""
     cdef sj_check_report report
+    cdef sj_segment *segment
     cdef int error
     space.enter_read()
+    segment = space.space.segment  # with the GIL: another thread may detach this reference
     try:
         with nogil:
-            error = sj_check(space.space.segment, &report)
+            error = sj_check(segment, &report)
     finally:
         space.leave()
     if error != SJ_OK:

@@ -14,6 +14,9 @@
 #define SJ_STRUCTURES_CODEC_BUFFER_H
 
 #include <Python.h>
+#if PY_VERSION_HEX < 0x030B0000
+#include <longintrepr.h>
+#endif
 #include <stdint.h>
 #include <string.h>
 
@@ -112,6 +115,16 @@ static inline int sj_int_get(PyObject *object, int64_t *number)
 #if PY_VERSION_HEX >= 0x030C0000
     if (PyUnstable_Long_IsCompact((const PyLongObject *)object)) {
         *number = PyUnstable_Long_CompactValue((const PyLongObject *)object);
+        return 1;
+    }
+#elif PYLONG_BITS_IN_DIGIT == 30
+    Py_ssize_t digits = Py_ABS(Py_SIZE(object));
+    const digit *digit_of = ((PyLongObject *)object)->ob_digit;
+    if (digits <= 2 || (digits == 3 && digit_of[2] < 8)) { /* below 2 ** 63 */
+        uint64_t size = 0;
+        while (digits-- > 0)
+            size = size << PyLong_SHIFT | digit_of[digits];
+        *number = Py_SIZE(object) < 0 ? -(int64_t)size : (int64_t)size;
         return 1;
     }
 #endif

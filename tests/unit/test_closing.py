@@ -224,15 +224,16 @@ def test_a_check_goes_on_while_another_handle_is_closed(home: Path) -> None:
 
     def check_and_close() -> None:
         keeper = sj.open("genes", home=home)
-        keeper.btree("t", key="int").bulk_load((n, n) for n in range(100_000))
-        for _ in range(20):
+        keeper.btree("t", key="int").bulk_load((n, n) for n in range(20_000))
+        for n in range(120):
             store = sj.open("genes", home=home)
-            thread = threading.Thread(target=_until_detached, args=(store.check,))
+            use = (store.check, store.stats, store.sync)[n % 3]
+            thread = threading.Thread(target=_until_detached, args=(use,))
             thread.start()
-            time.sleep(0.002)
+            time.sleep(0.0001 * (n % 20))
             store.close()
             thread.join()
-        assert keeper.check().items == 100_000
+        assert keeper.check().items == 20_000
 
     in_child(check_and_close)
 
