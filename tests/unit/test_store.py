@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import in_child, run_python
+from spawned import describe, double
 
 import spacejmp as sj
 from spacejmp.arena import GIB
@@ -346,29 +347,17 @@ with sj.open("genes", "w", home=sys.argv[1]) as store:
         assert store["t"]["TP53"] == 17
 
 
-def _double(container: Any, key: int) -> int:
-    """What a worker does to what it was sent."""
-    container[key] *= 2
-    container.store.close()
-    return key
-
-
-def _describe(store: sj.Store) -> tuple[str, str, bool]:
-    with store:
-        return store.name, repr(list(store.roots)), store.readonly
-
-
 def test_stores_and_containers_travel_to_spawned_processes(home: Path) -> None:
     with sj.open("genes", home=home) as store:
         tree = store.btree("t", key="int")
         table = store.hashmap("h", key="int")
         tree[1] = table[2] = 21
         with multiprocessing.get_context("spawn").Pool(2) as pool:
-            jobs = [pool.apply_async(_double, (tree, 1)), pool.apply_async(_double, (table, 2))]
+            jobs = [pool.apply_async(double, (tree, 1)), pool.apply_async(double, (table, 2))]
             assert [job.get(120) for job in jobs] == [1, 2]
-            assert pool.apply(_describe, (store,)) == ("genes", "['h', 't']", False)
+            assert pool.apply(describe, (store,)) == ("genes", "['h', 't']", False)
             with sj.open("genes", "r", home=home) as reader:
-                assert pool.apply(_describe, (reader,)) == ("genes", "['h', 't']", True)
+                assert pool.apply(describe, (reader,)) == ("genes", "['h', 't']", True)
             pool.close()
             pool.join()
         assert (tree[1], table[2]) == (42, 42)
