@@ -207,7 +207,13 @@ cdef class MappingCore:
         cdef c_bool existed = False
         cdef int error
         keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
-        keep_value = value_encode(self.value_codec, default, &v, &value_buffer)
+        try:
+            keep_value = value_encode(self.value_codec, default, &v, &value_buffer)
+        except (TypeError, ValueError, OverflowError):
+            found = self.get_or(key, MISSING, False)  # a default that is not needed may be anything
+            if found is MISSING:
+                raise
+            return found
         self.enter_write()
         try:
             error = self.c_put(&k, &v, SJ_PUT_NEW, &existed)

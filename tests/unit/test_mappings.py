@@ -550,3 +550,13 @@ def test_a_range_across_an_empty_side_is_empty(store: sj.Store) -> None:
     assert list(tree.irange(5, 1, reverse=True)) == []
     assert list(tree.irange(3, 3, (False, True))) == []
     assert list(tree.irange(3, 3)) == [3]
+
+
+def test_setdefault_of_a_key_that_is_there_takes_any_default(make: Callable[..., Any]) -> None:
+    """It once refused a default that does not fit the value codec, though none was stored."""
+    mapping = make("m", key="int", value="int")
+    mapping[1] = 5
+    assert mapping.setdefault(1) == 5
+    with pytest.raises(TypeError):
+        mapping.setdefault(2)
+    assert dict(mapping.items()) == {1: 5}
