@@ -9,19 +9,20 @@
 
 #include <linux/magic.h>
 
-static int nothing_to_sync(int fd, void *at, size_t bytes)
+#include "persistence/segment.h"
+
+static int nothing_to_sync(struct sj_segment *segment)
 {
-    (void)fd, (void)at, (void)bytes;
+    (void)segment;
     return SJ_OK;
 }
 
 /* fsync writes back pages that were stored to through a shared mapping as well. */
-static int sync_file(int fd, void *at, size_t bytes)
+static int sync_file(struct sj_segment *segment)
 {
-    (void)at, (void)bytes;
-    if (fsync(fd) == 0)
+    if (fsync(segment->fd) == 0)
         return SJ_OK;
-    return sj_error(SJ_EIO, "fsync: %s", strerror(errno));
+    return sj_error(SJ_EIO, "'%s': fsync: %s", segment->name, strerror(errno));
 }
 
 static const struct sj_domain shm = {

@@ -8,6 +8,9 @@
  *   domain  backing              durability  cost of a commit
  *   shm     tmpfs                process     ordering only
  *   file    ordinary filesystem  process     ordering only; an unclean reboot is noticed
+ *
+ * For a domain with `collects`, a transaction keeps account of every range that it changes, so that
+ * the commit can flush them or copy them to a log.
  */
 #ifndef SJ_PERSISTENCE_DOMAIN_H
 #define SJ_PERSISTENCE_DOMAIN_H
@@ -22,13 +25,22 @@ enum sj_durability {
     SJ_DURABILITY_POWER,   /* survives power loss too */
 };
 
+struct sj_segment;
+
 struct sj_domain {
     const char *name;
     enum sj_durability durability;
-    bool outlives_reboot;                        /* the backing is still there after a reboot */
-    void (*flush)(const void *at, size_t bytes); /* NULL: nothing to flush */
-    void (*drain)(void);                         /* NULL: program order is enough */
-    int (*sync)(int fd, void *at, size_t bytes); /* a whole range to stable storage */
+    bool outlives_reboot; /* the backing is still there after a reboot */
+    bool collects;        /* commits need to know what has changed */
+    /* Hands a range to the media, until the next drain. NULL: program order is enough. */
+    void (*flush)(const void *at, size_t bytes);
+    void (*drain)(void);
+    /* Before the store that commits, and after it: the changes go to a log elsewhere. A failure
+     * rolls the transaction back. NULL: nothing to do. */
+    int (*commit)(struct sj_segment *segment);
+    void (*committed)(struct sj_segment *segment);
+    /* All of the segment to stable storage. */
+    int (*sync)(struct sj_segment *segment);
 };
 
 /* The domain of an open file. SJ_EINVAL when `wanted` is not to be had there. */

@@ -35,8 +35,10 @@ static int new_slab(struct sj_segment *segment, uint32_t size_class, struct sj_s
     for (uint32_t word = 0; word < 4; word++)
         fresh.used[word] = sj_slab_beyond(fresh.blocks, word);
     *slab = (struct sj_slab *)(uintptr_t)at;
+    error = sj_tx_fresh(segment, *slab, sizeof fresh);
+    if (error != SJ_OK)
+        return error;
     sj_copy(*slab, &fresh, sizeof fresh);
-    sj_tx_stored(segment, *slab, sizeof fresh);
     error = sj_tx_word(segment, &segment->root_page->partial[size_class], at);
     sj_tx_settle(segment);
     return error;
@@ -105,11 +107,8 @@ static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **b
     return error;
 }
 
-int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
+static int alloc_large(struct sj_segment *segment, uint64_t bytes, void **block)
 {
-    sj_tx_settle(segment);
-    if (SJ_LIKELY(bytes <= SJ_CLASS_MAX))
-        return alloc_small(segment, sj_class_of(bytes), block);
     uint64_t at;
     int error;
     if (bytes <= SJ_RUN_PAGES_MAX * SJ_PAGE)
@@ -123,6 +122,14 @@ int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
     if (error == SJ_OK)
         *block = (void *)(uintptr_t)at;
     return error;
+}
+
+int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
+{
+    sj_tx_settle(segment);
+    int error = SJ_LIKELY(bytes <= SJ_CLASS_MAX) ? alloc_small(segment, sj_class_of(bytes), block)
+                                                 : alloc_large(segment, bytes, block);
+    return SJ_LIKELY(error == SJ_OK) ? sj_tx_fresh(segment, *block, (bytes + 7) & ~7ull) : error;
 }
 
 uint64_t sj_heap_block_max(const struct sj_segment *segment)

@@ -23,7 +23,8 @@
 SJ_API uint64_t sj_heap_block_max(const struct sj_segment *segment);
 
 /* A fresh block of at least `bytes` bytes, its contents undefined. In the plan of an operation.
- * SJ_EFULL (nothing changed), SJ_ENOMEM, SJ_ETOOBIG, SJ_ECORRUPT. */
+ * What is stored in those bytes until the commit needs no log, and is durable with it. SJ_EFULL
+ * (nothing changed), SJ_ENOMEM, SJ_ETOOBIG, SJ_ECORRUPT. */
 SJ_API int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block);
 
 /* Gives the block back when the transaction commits. In the plan of an operation. SJ_ECORRUPT when

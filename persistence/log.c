@@ -206,8 +206,6 @@ void sj_log_undo(struct sj_segment *segment, uint32_t entries)
 void sj_log_flush_ranges(const struct sj_segment *segment)
 {
     const struct sj_tx *tx = &segment->tx;
-    if (segment->domain->flush == NULL)
-        return;
     for (uint32_t i = 0; i < tx->entries.count; i++) {
         const struct sj_log_entry *entry =
             (const struct sj_log_entry *)(uintptr_t)tx->entries.items[i];

@@ -206,9 +206,11 @@ static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
         return error;
     raise_chunks(segment, *chunk + 1);
     uint64_t *words = sj_page_words(segment, *chunk);
+    error = sj_tx_fresh(segment, words, SJ_CHUNK_PAGES * sizeof *words);
+    if (error != SJ_OK)
+        return error;
     sj_zero(words, SJ_CHUNK_PAGES * sizeof *words);
     sj_store(words, PAGE_WORD(SJ_PAGE_META, 0, SJ_DESCRIPTOR_PAGES));
-    sj_tx_stored(segment, words, SJ_CHUNK_PAGES * sizeof *words);
     error = sj_tx_word(segment, sj_chunk_word(segment, *chunk),
                        CHUNK_WORD(SJ_CHUNK_PAGED, SJ_RUN_PAGES_MAX, 1));
     sj_tx_settle(segment);

@@ -91,7 +91,6 @@ int sj_root_add(struct sj_segment *segment, const char *name, size_t name_bytes,
     root = block;
     sj_copy(root, &fresh, sizeof fresh);
     sj_copy(root->name, name, name_bytes);
-    sj_tx_stored(segment, root, sizeof fresh + name_bytes);
     error = sj_tx_word(segment, &segment->root_page->roots[bucket_of(name, name_bytes)],
                        (uint64_t)(uintptr_t)root);
     if (error == SJ_OK)

@@ -317,6 +317,7 @@ static void discard(struct sj_segment *segment)
         close(segment->fd);
     free(segment->tx.entries.items);
     free(segment->tx.frees.items);
+    free(segment->tx.fresh.items);
     free(segment->tx.marks.items);
     free(segment);
 }
@@ -388,7 +389,7 @@ int sj_segment_mark_dirty(struct sj_segment *segment)
 
 int sj_segment_sync(struct sj_segment *segment)
 {
-    return segment->domain->sync(segment->fd, segment->base, sj_segment_committed(segment));
+    return segment->domain->sync(segment);
 }
 
 int sj_segment_close(struct sj_segment *segment, bool last)

@@ -136,5 +136,5 @@ int sj_super_update(struct sj_segment *segment, uint64_t state)
     sj_copy(at, &super, sizeof super);
     sj_flush(segment->domain, at, sizeof super);
     sj_fence(segment->domain);
-    return segment->domain->sync(segment->fd, at, sizeof super);
+    return segment->domain->sync(segment);
 }

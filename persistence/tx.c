@@ -48,7 +48,7 @@ static int start(struct sj_segment *segment)
             return error;
     }
     sj_log_start(segment);
-    segment->tx.frees.count = 0;
+    segment->tx.frees.count = segment->tx.fresh.count = 0;
     if (SJ_UNLIKELY(segment->hints.generation != segment->tx.generation))
         sj_segment_forget_hints(segment); /* another process has written */
     return SJ_OK;
@@ -91,20 +91,38 @@ static void roll_back_all(struct sj_segment *segment)
     sj_tx_forget(segment);
 }
 
+/* Flushes what was stored to without a log. */
+static void flush_fresh(const struct sj_segment *segment)
+{
+    const struct sj_tx_vector *fresh = &segment->tx.fresh;
+    for (uint32_t i = 0; i < fresh->count; i += 2)
+        sj_flush(segment->domain, (void *)(uintptr_t)fresh->items[i], fresh->items[i + 1]);
+}
+
 /* Carries the deferred frees out and commits; on failure all is rolled back. */
 static int commit_all(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
-    for (uint32_t i = 0; i < tx->frees.count; i++) {
-        int error = sj_heap_free_now(segment, tx->frees.items[i]);
-        if (SJ_UNLIKELY(error != SJ_OK)) {
-            roll_back_all(segment);
-            return error;
-        }
+    const struct sj_domain *domain = segment->domain;
+    int error = SJ_OK;
+    for (uint32_t i = 0; i < tx->frees.count && SJ_LIKELY(error == SJ_OK); i++)
+        error = sj_heap_free_now(segment, tx->frees.items[i]);
+    if (SJ_LIKELY(error == SJ_OK)) {
+        sj_tx_ready(segment);
+        if (SJ_UNLIKELY(domain->commit != NULL))
+            error = domain->commit(segment);
     }
-    sj_tx_ready(segment);
-    sj_log_flush_ranges(segment);
+    if (SJ_UNLIKELY(error != SJ_OK)) {
+        roll_back_all(segment);
+        return error;
+    }
+    if (SJ_UNLIKELY(domain->flush != NULL)) {
+        sj_log_flush_ranges(segment);
+        flush_fresh(segment);
+    }
     sj_log_commit(segment);
+    if (SJ_UNLIKELY(domain->committed != NULL))
+        domain->committed(segment);
     segment->hints.generation = tx->generation + 1;
     tx->depth = 0;
     tx->epoch = 0;
@@ -144,7 +162,7 @@ void sj_tx_abort(struct sj_segment *segment)
 void sj_tx_forget(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
-    tx->entries.count = tx->frees.count = tx->marks.count = 0;
+    tx->entries.count = tx->frees.count = tx->fresh.count = tx->marks.count = 0;
     tx->pending = tx->late = tx->depth = 0;
     tx->epoch = 0;
     tx->in_op = false;
@@ -290,9 +308,23 @@ void sj_tx_ready(struct sj_segment *segment)
     tx->pending = tx->late = 0;
 }
 
-void sj_tx_stored(struct sj_segment *segment, const void *at, size_t bytes)
+int sj_tx_fresh(struct sj_segment *segment, const void *at, size_t bytes)
 {
-    sj_flush(segment->domain, at, bytes);
+    struct sj_tx_vector *fresh = &segment->tx.fresh;
+    uint64_t address = (uint64_t)(uintptr_t)at;
+    if (SJ_LIKELY(!segment->domain->collects))
+        return SJ_OK;
+    if (fresh->count > 0) {
+        uint64_t *last = &fresh->items[fresh->count - 2];
+        if (last[0] + last[1] == address) {
+            last[1] += bytes;
+            return SJ_OK;
+        }
+    }
+    int error = sj_tx_vector_push(fresh, address);
+    if (error == SJ_OK && (error = sj_tx_vector_push(fresh, bytes)) != SJ_OK)
+        fresh->count--;
+    return error;
 }
 
 int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
@@ -300,7 +332,7 @@ int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
     int error = sj_tx_op_begin(segment);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    if (segment->tx.depth == 0) {
+    if (segment->tx.depth == 0 && segment->domain->commit == NULL) {
         sj_store(at, value);
         sj_flush(segment->domain, at, sizeof *at);
         sj_fence(segment->domain);

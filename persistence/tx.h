@@ -20,7 +20,8 @@
  * I1  Before a word that existed before the operation is stored, its old value is in the log and a
  *     fence lies between.
  * I2  Blocks allocated by the transaction need no log; blocks it frees stay untouched until it
- *     commits (the frees are carried out by the commit).
+ *     commits (the frees are carried out by the commit). Every range that the transaction stores to
+ *     is in the log, or was announced with sj_tx_fresh: the commit flushes both.
  * I3  The one store of log->generation commits; until then recovery restores every old byte.
  * I4  A node is logged whole once a transaction: its stamp equals tx.epoch from then on. An
  *     operation outside a transaction logs words and ranges instead, and stamps nothing.
@@ -73,6 +74,7 @@ struct sj_tx {
     struct sj_tx_store late_store[SJ_TX_PENDING];
     struct sj_tx_vector entries; /* addresses of the log entries, in order */
     struct sj_tx_vector frees;   /* blocks to free at commit */
+    struct sj_tx_vector fresh;   /* ranges stored to that are not in the log: address, bytes … */
     struct sj_tx_vector marks;   /* a savepoint: entries, frees, epoch */
 };
 
@@ -139,9 +141,10 @@ SJ_API void sj_tx_ready(struct sj_segment *segment);
 /* Stores the pending words that an abort of the operation can undo; in the middle of a plan. */
 void sj_tx_settle(struct sj_segment *segment);
 
-/* Says that a range that is not in the log (a fresh block, an unused slot) was stored and must be
- * durable with the commit. */
-SJ_API void sj_tx_stored(struct sj_segment *segment, const void *at, size_t bytes);
+/* Says that a range that needs no log (an unused slot) is going to be stored to, and is to be
+ * durable with the commit. Blocks that the transaction allocates are known. In the plan.
+ * SJ_ENOMEM. */
+SJ_API int sj_tx_fresh(struct sj_segment *segment, const void *at, size_t bytes);
 
 /*
  * Stores one word as a whole operation: outside a transaction an aligned word is atomic by itself

@@ -34,7 +34,6 @@ int sj_btree_create(struct sj_segment *segment, struct sj_kinds kinds, uint64_t 
                                   .value_kind = (uint8_t)kinds.value,
                                   .top = address_of(leaf)};
     sj_copy(block, &fresh, sizeof fresh);
-    sj_tx_stored(segment, block, sizeof fresh);
     *head = address_of(block);
     return SJ_OK;
 }
@@ -125,6 +124,14 @@ static int log_items(struct sj_btree *tree, struct sj_btree_leaf *leaf, uint32_t
     return sj_tx_node_range(tree->segment, &leaf->node, sizeof *leaf, leaf->slot + from, bytes);
 }
 
+/* The place of the next item is not in use, so it needs no log. */
+static int announce_item(struct sj_btree *tree, struct sj_btree_leaf *leaf, uint32_t at)
+{
+    int error = sj_tx_fresh(tree->segment, leaf->key + at, sizeof leaf->key[0]);
+    return error == SJ_OK ? sj_tx_fresh(tree->segment, leaf->slot + at, sizeof leaf->slot[0])
+                          : error;
+}
+
 /* A leaf that has room takes one more item: the place of the new one is not in use and needs no
  * log when it is the last. */
 SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint64_t word,
@@ -132,7 +139,7 @@ SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint6
 {
     struct sj_btree_leaf *leaf = path->leaf;
     uint32_t at = path->at, count = leaf->node.count;
-    int error = log_items(tree, leaf, at, at < count ? count + 1 : count);
+    int error = at < count ? log_items(tree, leaf, at, count + 1) : announce_item(tree, leaf, at);
     if (SJ_LIKELY(error == SJ_OK))
         error = change_counts(tree, path, bytes, 1);
     if (SJ_UNLIKELY(error != SJ_OK))
@@ -144,8 +151,6 @@ SJ_INLINE int insert(struct sj_btree *tree, const struct btree_path *path, uint6
     }
     sj_store(leaf->key + at, word);
     sj_store(leaf->slot + at, slot);
-    sj_tx_stored(tree->segment, leaf->key + at, 8);
-    sj_tx_stored(tree->segment, leaf->slot + at, 8);
     return SJ_OK;
 }
 

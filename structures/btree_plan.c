@@ -117,7 +117,6 @@ void btree_fresh_store(struct sj_btree *tree, void *node, void *image, size_t by
 {
     ((struct sj_node *)image)->stamp = sj_tx_stamp(tree->segment);
     sj_copy(node, image, bytes);
-    sj_tx_stored(tree->segment, node, bytes);
 }
 
 /* ------------------------------------------------------------------ fences */
@@ -185,7 +184,6 @@ int btree_separator_make(struct sj_btree *tree, struct btree_text left, struct b
         return error;
     sj_store(separator, SJ_KIND_BTREE_KEY | (uint64_t)size << 32);
     sj_copy(separator->bytes, right.bytes, size);
-    sj_tx_stored(tree->segment, separator, sizeof *separator + size);
     fence->block = address_of(separator);
     fence->text = (struct btree_text){separator->bytes, size};
     fence->word = 0;

@@ -76,7 +76,6 @@ static int blob_make(struct sj_segment *segment, const struct sj_value *value, u
     sj_store(blob, SJ_KIND_BLOB);
     sj_store(&blob->size, value->size);
     copy(blob->bytes, value->bytes, value->size);
-    sj_tx_stored(segment, blob, bytes);
     *slot = (uintptr_t)blob;
     return SJ_OK;
 }
@@ -96,7 +95,6 @@ static int entry_make(struct sj_segment *segment, const struct sj_key *key,
     sj_store(&entry->value_size, value->size);
     copy(entry->bytes, key->bytes, (uint64_t)key->size + key->form_size);
     copy((uint8_t *)entry + value_at, value->bytes, value->size);
-    sj_tx_stored(segment, entry, bytes);
     *slot = (uintptr_t)entry;
     return SJ_OK;
 }

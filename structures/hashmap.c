@@ -44,11 +44,9 @@ int hashmap_make_empty(struct sj_segment *segment, uint64_t *at)
     sj_zero(table, table_bytes);
     sj_store(table, SJ_KIND_HASHMAP_SEG | 3u << 16);
     sj_store(&table->node.stamp, sj_tx_stamp(segment));
-    sj_tx_stored(segment, table, table_bytes);
     sj_zero(directory, directory_bytes);
     sj_store(directory, SJ_KIND_HASHMAP_DIR);
     sj_store(&directory->segment[0], (uintptr_t)table);
-    sj_tx_stored(segment, directory, directory_bytes);
     *at = (uintptr_t)directory;
     return SJ_OK;
 }
@@ -80,7 +78,6 @@ int sj_hashmap_create(struct sj_segment *segment, struct sj_kinds kinds, uint64_
     sj_store(&head->count, 0);
     sj_store(&head->directory, directory);
     sj_store(&head->seed, seed);
-    sj_tx_stored(segment, head, sizeof(*head));
     *at = (uintptr_t)head;
     return SJ_OK;
 }
@@ -158,7 +155,9 @@ static inline int plan_insert(const struct sj_hashmap *map, struct hashmap_place
     *slot = NULL;
     if (SJ_LIKELY(hashmap_find_free(place, hash))) {
         *slot = &place->bucket->slot[place->slot];
-        error = plan_tags(map, place, hashmap_tag(hash));
+        error = sj_tx_fresh(map->segment, *slot, sizeof(**slot));
+        if (SJ_LIKELY(error == SJ_OK))
+            error = plan_tags(map, place, hashmap_tag(hash));
     } else {
         error = hashmap_grow(map, place->table, hash, item);
     }
@@ -188,7 +187,6 @@ static inline int insert(struct sj_hashmap *map, const struct sj_key *key,
     if (SJ_LIKELY(slot != NULL)) {
         sj_store(&slot->first, item.first);
         sj_store(&slot->second, item.second);
-        sj_tx_stored(segment, slot, sizeof(*slot));
     }
     return sj_tx_op_commit(segment);
 }

@@ -108,7 +108,6 @@ static int image_store(struct growth *growth)
     if (error != SJ_OK)
         return error;
     sj_copy(block, &growth->image, bytes);
-    sj_tx_stored(segment, block, bytes);
     growth->made[growth->made_count++] =
         (struct made){(uintptr_t)block, growth->image.head.pattern, growth->image.head.node.aux};
     return SJ_OK;
@@ -212,7 +211,6 @@ static int plan_directory(const struct growth *growth, struct sj_hashmap_directo
     if (error != SJ_OK)
         return error;
     fill_directory(growth, old, fresh, depth - old->depth);
-    sj_tx_stored(map->segment, fresh, bytes);
     struct sj_node node = map->head->node;
     uint64_t word = node.kind | (uint64_t)node.count << 16 | (uint64_t)depth << 32;
     error = hashmap_head_word(map, &map->head->node, word);
