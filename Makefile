@@ -41,7 +41,7 @@ help:
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
-	@echo 'make deps        the Debian packages that a build needs, if they are missing'
+	@echo 'make deps        the Debian packages that build and tests need, if they are missing'
 	@echo 'make clean       remove what was built, .venv too'
 
 # --- what the machine must have -----------------------------------------------------------------
@@ -50,6 +50,7 @@ HAVE_CC   = if [ -n "$$CC" ]; then command -v $$CC; \
             else command -v cc || command -v gcc || command -v clang; fi
 HAVE_DEV  = $(PYTHON) -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")'
 HAVE_VENV = $(PYTHON) -c 'import ensurepip, venv'
+HAVE_PMDK = $(PYTHON) -c 'import ctypes; [ctypes.CDLL(f"libpmem{n}.so.1") for n in ("", 2)]'
 
 deps:
 	@missing=''; \
@@ -57,6 +58,7 @@ deps:
 	$(PYTHON) -c '' >/dev/null 2>&1 || missing="$$missing python3"; \
 	$(HAVE_DEV) >/dev/null 2>&1 || missing="$$missing python3-dev"; \
 	$(HAVE_VENV) >/dev/null 2>&1 || missing="$$missing python3-venv"; \
+	$(HAVE_PMDK) >/dev/null 2>&1 || missing="$$missing libpmem1 libpmem2"; \
 	if [ -z "$$missing" ]; then echo 'deps: nothing is missing'; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
 	    echo "deps: no apt-get here; install what Debian calls:$$missing" >&2; exit 1; fi; \

@@ -22,6 +22,8 @@
     ├── StorePermissionError      PermissionError
     ├── AddressConflictError      OSError       EADDRINUSE
     ├── UncleanShutdownError      OSError       EUCLEAN
+    ├── UnsupportedError          OSError       EOPNOTSUPP
+    ├── LibraryMissingError       ImportError
     ├── IdentityError             ValueError
     ├── FormatError               ValueError
     ├── VersionError              ValueError
@@ -56,6 +58,7 @@ __all__ = [
     "IdentityError",
     "InvalidArgumentError",
     "InvalidNameError",
+    "LibraryMissingError",
     "NotFoundError",
     "OrderError",
     "ReadOnlyError",
@@ -68,6 +71,7 @@ __all__ = [
     "TooLargeError",
     "TruncatedError",
     "UncleanShutdownError",
+    "UnsupportedError",
     "VersionError",
     "exception_for",
 ]
@@ -200,6 +204,16 @@ class UncleanShutdownError(_SystemError):
     """The machine stopped while the store was open, so its bytes cannot be trusted unchecked."""
 
     _errno = errno.EUCLEAN
+
+
+class UnsupportedError(_SystemError):
+    """The kernel, the filesystem or the device does not have what was asked for."""
+
+    _errno = errno.EOPNOTSUPP
+
+
+class LibraryMissingError(SpaceJmpError, ImportError):
+    """A library that is loaded on request is not on this machine."""
 
 
 class IdentityError(SpaceJmpError, ValueError):

@@ -24,6 +24,7 @@ from spacejmp.persistence.errors import (
     IdentityError,
     InvalidArgumentError,
     InvalidNameError,
+    LibraryMissingError,
     NotFoundError,
     OrderError,
     ReadOnlyError,
@@ -36,6 +37,7 @@ from spacejmp.persistence.errors import (
     TooLargeError,
     TruncatedError,
     UncleanShutdownError,
+    UnsupportedError,
     VersionError,
 )
 from spacejmp.structures.btree import BTree
@@ -59,6 +61,7 @@ __all__ = [
     "IdentityError",
     "InvalidArgumentError",
     "InvalidNameError",
+    "LibraryMissingError",
     "NotFoundError",
     "OrderError",
     "ReadOnlyError",
@@ -74,6 +77,7 @@ __all__ = [
     "TooLargeError",
     "TruncatedError",
     "UncleanShutdownError",
+    "UnsupportedError",
     "VersionError",
     "__version__",
     "get_include",

@@ -39,6 +39,8 @@ BUILTINS = {
     "StorePermissionError": (PermissionError,),
     "AddressConflictError": (OSError,),
     "UncleanShutdownError": (OSError,),
+    "UnsupportedError": (OSError,),
+    "LibraryMissingError": (ImportError,),
     "IdentityError": (ValueError,),
     "FormatError": (ValueError,),
     "VersionError": (ValueError,),
