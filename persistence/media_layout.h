@@ -44,10 +44,12 @@
 #define SJ_NAME_MAX 255 /* bytes of a segment's or a root's name */
 
 /* A feature bit that is not known: compat may be ignored, ro_compat opens read-only, incompat
- * refuses. None is defined yet. */
+ * refuses. */
 #define SJ_FEATURES_COMPAT    0ull
 #define SJ_FEATURES_RO_COMPAT 0ull
-#define SJ_FEATURES_INCOMPAT  0ull
+#define SJ_FEATURES_INCOMPAT  SJ_FEATURE_POWER
+
+#define SJ_FEATURE_POWER 1ull /* incompat: made with durability "power"; all who write keep it */
 
 enum { SJ_STATE_CLEAN = 1 }; /* closed by its last process, and synced */
 

@@ -225,6 +225,7 @@ int sj_segment_inspect(const char *path, struct sj_segment_info *info)
     info->created_ns = super.created_ns;
     info->clean = (super.state & SJ_STATE_CLEAN) != 0;
     info->this_boot = memcmp(boot, super.boot_id, sizeof boot) == 0;
+    info->durability = sj_super_durability(&super);
     return SJ_OK;
 }
 
@@ -338,7 +339,7 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
     segment->reserved = super.reserved;
     memcpy(segment->name, super.name, super.name_bytes);
     memcpy(segment->uuid, super.uuid, sizeof segment->uuid);
-    error = sj_domain_of(segment->fd, SJ_DURABILITY_PROCESS, &segment->domain);
+    error = sj_domain_of(segment->fd, sj_super_durability(&super), &segment->domain);
     if (error == SJ_OK)
         error = check_clean(segment, path, &super, accept_unclean);
     if (error == SJ_OK)

@@ -65,6 +65,7 @@ struct sj_segment_info {
     uint64_t created_ns;
     bool clean;
     bool this_boot; /* last opened for writing since the machine started */
+    enum sj_durability durability;
 };
 
 /* Where segments may lie (x86-64 and aarch64 with 47 bits): below what ASLR uses. */

@@ -59,6 +59,8 @@ void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
     memcpy(super->uuid, uuid, sizeof super->uuid);
     super->base = spec->base;
     super->reserved = spec->reserved;
+    if (spec->durability == SJ_DURABILITY_POWER)
+        super->features_incompat |= SJ_FEATURE_POWER;
     super->state = SJ_STATE_CLEAN;
     sj_boot_id(super->boot_id);
     super->created_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;

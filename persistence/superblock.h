@@ -22,6 +22,13 @@ uint64_t sj_super_checksum(const struct sj_super *super);
  * which then does. SJ_EIO. */
 int sj_super_update(struct sj_segment *segment, uint64_t state);
 
+/* What was asked for when the segment was made. */
+static inline enum sj_durability sj_super_durability(const struct sj_super *super)
+{
+    return (super->features_incompat & SJ_FEATURE_POWER) != 0 ? SJ_DURABILITY_POWER
+                                                              : SJ_DURABILITY_PROCESS;
+}
+
 /* The running kernel's boot id; all zero when it does not tell. */
 void sj_boot_id(uint8_t id[16]);
 

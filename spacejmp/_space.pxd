@@ -27,6 +27,7 @@ cdef extern from "persistence/segment.h" nogil:
 
     struct sj_domain:
         const char *name
+        sj_durability durability
         bint outlives_reboot
 
     struct sj_root_page:
@@ -56,6 +57,7 @@ cdef extern from "persistence/segment.h" nogil:
         uint64_t created_ns
         bint clean
         bint this_boot
+        sj_durability durability
 
     int sj_segment_create(const char *path, const sj_segment_spec *spec)
     int sj_segment_inspect(const char *path, sj_segment_info *info)

@@ -14,6 +14,7 @@ class SegmentInfo(NamedTuple):
     created_ns: int
     clean: bool
     this_boot: bool
+    durability: Literal["process", "power"]
 
 def segment_create(
     path: str | bytes | os.PathLike[str],
@@ -52,6 +53,8 @@ class Space:
     def committed(self) -> int: ...
     @property
     def domain(self) -> str: ...
+    @property
+    def durability(self) -> Literal["process", "power"]: ...
     @property
     def mode(self) -> Literal["r", "w"] | None: ...
     @property

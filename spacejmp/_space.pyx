@@ -20,8 +20,10 @@ from spacejmp.persistence.errors import (
 )
 
 SegmentInfo = namedtuple(
-    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot"
+    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot durability"
 )
+
+_DURABILITIES = ("process", "power")
 
 
 cdef int raise_error(int code) except -1:
@@ -80,6 +82,7 @@ def segment_inspect(path):
         info.created_ns,
         bool(info.clean),
         bool(info.this_boot),
+        _DURABILITIES[info.durability],
     )
 
 
@@ -230,6 +233,13 @@ cdef class Space:
         if self.space is NULL:
             raise_error(SJ_EDETACHED)
         return (<bytes>self.space.segment.domain.name).decode()
+
+    @property
+    def durability(self):
+        """What acknowledged changes survive: 'process' or 'power'."""
+        if self.space is NULL:
+            raise_error(SJ_EDETACHED)
+        return _DURABILITIES[self.space.segment.domain.durability]
 
     @property
     def mode(self):

@@ -87,7 +87,7 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     base: int | None = None,
     reserve: int | None = None,
     mode: int = 0o600,
-    durability: Literal["process"] = "process",
+    durability: Literal["process", "power"] | None = None,
     timeout: float | None = None,
     accept_unclean: bool = False,
 ) -> Store:
@@ -110,8 +110,10 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         only what is used.
     mode : int
         File permissions of a new store.
-    durability : {"process"}
-        What acknowledged changes survive: the death of any process at any instruction.
+    durability : {"process", "power"}, optional
+        What acknowledged changes survive: the death of any process at any instruction, or power
+        loss as well. A store keeps what it was made with; a new one has "process" when this is left
+        out.
     timeout : float, optional
         Seconds that operations wait for other processes and threads; None: for ever.
     accept_unclean : bool
@@ -130,9 +132,12 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         The store's addresses are taken in this process; the message names what is there.
     UncleanShutdownError
         The machine stopped while the store was open.
+    InvalidArgumentError
+        An argument is out of its range; durability "power" is not to be had on the filesystem of
+        the home, or was asked of a store that was made without.
     FormatError, VersionError, CorruptError, TruncatedError
         The file is not a store, is of an incompatible version, is damaged, is too short.
-    StorePermissionError, SpaceFullError, SpaceBusyError, InvalidNameError, InvalidArgumentError
+    StorePermissionError, SpaceFullError, SpaceBusyError, InvalidNameError
 
     Complexity
     ----------
@@ -148,8 +153,12 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     """
     if flag not in ("r", "w", "c", "n"):
         raise InvalidArgumentError(f"flag: expected 'r', 'w', 'c' or 'n', found {flag!r}")
+    if durability not in (None, "process", "power"):
+        raise InvalidArgumentError(
+            f"durability: expected 'process' or 'power', found {durability!r}"
+        )
     catalog = Catalog(home)
-    options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability}
+    options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability or "process"}
     if reserve is not None:
         options["reserved"] = reserve
     if flag == "n":
@@ -174,6 +183,12 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         accept_unclean=accept_unclean,
         timeout=timeout,
     )
+    if durability == "power" and space.durability != "power":
+        space.detach()
+        raise InvalidArgumentError(
+            f"store {name!r}: expected durability 'power', found that it was made with 'process': "
+            f"make a new one with durability='power' and copy the structures"
+        )
     return Store(name, catalog.home, path, flag, space)
 
 
@@ -423,6 +438,11 @@ class Store:
     def reserve(self) -> int:
         """Bytes of addresses that belong to the store."""
         return self._space.reserved
+
+    @property
+    def durability(self) -> Literal["process", "power"]:
+        """What acknowledged changes survive: the death of any process, or power loss as well."""
+        return self._space.durability
 
     @property
     def domain(self) -> str:

@@ -90,6 +90,21 @@ def test_a_store_on_an_ordinary_filesystem_is_of_the_file_domain(disk_home: Path
         assert store["t"][1] == 1
 
 
+def test_a_store_keeps_the_durability_that_it_was_made_with(home: Path) -> None:
+    with sj.open("genes", home=home) as store:
+        assert store.durability == "process"
+    with sj.open("genes", home=home, durability="process") as store:
+        assert store.durability == "process"
+    for durability, message in (
+        ("power", "made with 'process'"),
+        ("fsync", "durability: expected"),
+    ):
+        with pytest.raises(sj.InvalidArgumentError, match=message):
+            sj.open("genes", home=home, durability=durability)  # type: ignore[arg-type]
+    with sj.open("genes", "r", home=home, base=None) as store:
+        assert len(store.roots) == 0
+
+
 @pytest.mark.parametrize("options", [{"base": 1}, {"base": GIB}, {"base": BASE + 4096}])
 def test_a_base_outside_the_arena_is_refused(home: Path, options: dict[str, int]) -> None:
     with pytest.raises(sj.InvalidArgumentError):
