@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 
 #include "persistence/segment.h"
+#include "persistence/wal.h"
 
 static int nothing_to_sync(struct sj_segment *segment)
 {
@@ -45,7 +46,7 @@ int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **dom
     if (fstatfs(fd, &fs) != 0)
         return sj_error(SJ_EIO, "fstatfs: %s", strerror(errno));
     bool memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
-    *domain = memory ? &shm : &file;
+    *domain = memory ? &shm : wanted == SJ_DURABILITY_POWER ? &sj_wal_domain : &file;
     if (wanted <= (*domain)->durability)
         return SJ_OK;
     return sj_error(SJ_EINVAL,

@@ -8,6 +8,7 @@
  *   domain  backing              durability  cost of a commit
  *   shm     tmpfs                process     ordering only
  *   file    ordinary filesystem  process     ordering only; an unclean reboot is noticed
+ *   wal     ordinary filesystem  power       a write and a sync of a log, shared (wal.h)
  *
  * For a domain with `collects`, a transaction keeps account of every range that it changes, so that
  * the commit can flush them or copy them to a log.
@@ -35,10 +36,14 @@ struct sj_domain {
     /* Hands a range to the media, until the next drain. NULL: program order is enough. */
     void (*flush)(const void *at, size_t bytes);
     void (*drain)(void);
+    /* Whether the segment may be changed. These four are NULL when there is nothing to do. */
+    int (*usable)(const struct sj_segment *segment);
     /* Before the store that commits, and after it: the changes go to a log elsewhere. A failure
-     * rolls the transaction back. NULL: nothing to do. */
+     * rolls the transaction back. */
     int (*commit)(struct sj_segment *segment);
     void (*committed)(struct sj_segment *segment);
+    /* Before a dead writer's undo log is looked at. */
+    void (*recovering)(struct sj_segment *segment);
     /* All of the segment to stable storage. */
     int (*sync)(struct sj_segment *segment);
 };

@@ -47,9 +47,10 @@
  * refuses. */
 #define SJ_FEATURES_COMPAT    0ull
 #define SJ_FEATURES_RO_COMPAT 0ull
-#define SJ_FEATURES_INCOMPAT  SJ_FEATURE_POWER
+#define SJ_FEATURES_INCOMPAT  (SJ_FEATURE_POWER | SJ_FEATURE_WAL)
 
 #define SJ_FEATURE_POWER 1ull /* incompat: made with durability "power"; all who write keep it */
+#define SJ_FEATURE_WAL   2ull /* incompat: a write-ahead log has what the file lacks */
 
 enum { SJ_STATE_CLEAN = 1 }; /* closed by its last process, and synced */
 
@@ -71,7 +72,9 @@ struct sj_super {
     uint32_t name_bytes;
     uint32_t zero;
     char name[256];
-    uint8_t padding[4096 - 384 - 8];
+    uint64_t log_epoch; /* of a write-ahead log: the first one that the file does not contain */
+    uint8_t image_nonce[16]; /* names the working image of that boot; zero: there is none */
+    uint8_t padding[4096 - 408 - 8];
     uint64_t checksum; /* of all bytes before it */
 };
 
@@ -92,6 +95,8 @@ _Static_assert(offsetof(struct sj_super, boot_id) == 96, "media");
 _Static_assert(offsetof(struct sj_super, created_ns) == 112, "media");
 _Static_assert(offsetof(struct sj_super, name_bytes) == 120, "media");
 _Static_assert(offsetof(struct sj_super, name) == 128, "media");
+_Static_assert(offsetof(struct sj_super, log_epoch) == 384, "media");
+_Static_assert(offsetof(struct sj_super, image_nonce) == 392, "media");
 _Static_assert(offsetof(struct sj_super, checksum) == 4088, "media");
 
 /*

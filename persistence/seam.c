@@ -10,6 +10,7 @@
 #ifdef SJ_SEAM
 
 void (*sj_seam_hook)(enum sj_seam_event event, void *at, uint64_t value);
+void (*sj_seam_disk_hook)(int fd, const void *bytes, uint64_t count, uint64_t at);
 
 void sj_seam_event(enum sj_seam_event event, void *at, uint64_t value)
 {

@@ -33,12 +33,32 @@ enum sj_seam_event { SJ_SEAM_STORE, SJ_SEAM_FLUSH, SJ_SEAM_FENCE };
  * `value` bytes at `at`, a fence (`at` NULL). */
 SJ_API extern void (*sj_seam_hook)(enum sj_seam_event event, void *at, uint64_t value);
 
+/* The same for files that are written to without being mapped: before a write of `count` bytes at
+ * offset `at`; after a sync, `bytes` NULL. */
+SJ_API extern void (*sj_seam_disk_hook)(int fd, const void *bytes, uint64_t count, uint64_t at);
+
 SJ_API void sj_seam_event(enum sj_seam_event event, void *at, uint64_t value);
 SJ_API void sj_seam_copy(void *target, const void *source, size_t bytes);
 SJ_API void sj_seam_move(void *target, const void *source, size_t bytes);
 SJ_API void sj_seam_zero(void *target, size_t bytes);
 
 #endif
+
+/* Says that a file is about to be written to. */
+static inline void sj_disk_write(int fd, const void *bytes, uint64_t count, uint64_t at)
+{
+    (void)fd, (void)bytes, (void)count, (void)at;
+#ifdef SJ_SEAM
+    if (sj_seam_disk_hook != NULL)
+        sj_seam_disk_hook(fd, bytes, count, at);
+#endif
+}
+
+/* Says that a file's data has been synced. */
+static inline void sj_disk_sync(int fd)
+{
+    sj_disk_write(fd, NULL, 0, 0);
+}
 
 /* Stores one aligned word. */
 static inline void sj_store(void *at, uint64_t value)

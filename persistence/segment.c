@@ -23,6 +23,7 @@
 #include "persistence/pages.h"
 #include "persistence/seam.h"
 #include "persistence/superblock.h"
+#include "persistence/wal.h"
 
 #define INITIAL_HEAP_BYTES (256ull << 10)
 #define GROWTH_MIN         (256ull << 10)
@@ -47,7 +48,7 @@ int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char
 }
 
 /* An error number of a system call on `path`, as an error of ours. */
-static int failed(const char *path, const char *call)
+int sj_segment_failed(const char *path, const char *call)
 {
     int number = errno;
     int code = SJ_EIO;
@@ -92,19 +93,21 @@ static int allocate(int fd, uint64_t offset, uint64_t bytes)
 }
 
 /* Lays the metadata of a new segment out in the empty file. */
-static int format(int fd, const char *path, const struct sj_segment_spec *spec)
+static int format(int fd, const char *path, const struct sj_segment_spec *spec,
+                  const struct sj_domain *domain)
 {
     uint64_t meta = sj_pages_meta_bytes(spec->reserved);
     uint64_t committed = (meta + INITIAL_HEAP_BYTES + GROWTH_UNIT - 1) / GROWTH_UNIT * GROWTH_UNIT;
     uint8_t uuid[16];
     if (getrandom(uuid, sizeof uuid, 0) != (ssize_t)sizeof uuid)
-        return failed(path, "getrandom");
+        return sj_segment_failed(path, "getrandom");
     if (allocate(fd, 0, committed) != 0)
-        return failed(path, "fallocate");
+        return sj_segment_failed(path, "fallocate");
     char *image = calloc(1, meta);
     if (image == NULL)
         return sj_error(SJ_ENOMEM, "%s: %llu bytes", path, (unsigned long long)meta);
-    sj_super_init((struct sj_super *)image, spec, uuid);
+    sj_super_init((struct sj_super *)image, spec, uuid,
+                  domain == &sj_wal_domain ? SJ_FEATURE_WAL : 0);
     struct sj_root_page *root_page = (struct sj_root_page *)(image + SJ_ROOT_PAGE_AT);
     struct sj_log *log = (struct sj_log *)(image + SJ_LOG_AT);
     root_page->committed = committed;
@@ -114,7 +117,7 @@ static int format(int fd, const char *path, const struct sj_segment_spec *spec)
     sj_pages_format(image, spec->reserved);
     int error = SJ_OK;
     if (write_all(fd, image, meta, 0) != 0 || fsync(fd) != 0)
-        error = failed(path, "write");
+        error = sj_segment_failed(path, "write");
     free(image);
     return error;
 }
@@ -126,14 +129,16 @@ static void directory_of(const char *path, char *directory, size_t bytes)
     snprintf(directory, bytes, "%.*s", length, slash == NULL ? "." : path);
 }
 
-static int sync_directory(const char *directory)
+int sj_segment_sync_directory(const char *path)
 {
+    char directory[PATH_MAX];
+    directory_of(path, directory, sizeof directory);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int result = fsync(fd);
-    close(fd);
-    return result;
+    int result = fd < 0 ? -1 : fsync(fd);
+    int error = result == 0 ? SJ_OK : sj_segment_failed(path, "fsync of the directory");
+    if (fd >= 0)
+        close(fd);
+    return error;
 }
 
 /* A new file without a name, or, where the filesystem has none such, with a name of its own. */
@@ -161,19 +166,19 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
     directory_of(path, directory, sizeof directory);
     int fd = open_unnamed(path, directory, spec->mode, temporary);
     if (fd < 0)
-        return failed(path, "open");
+        return sj_segment_failed(path, "open");
     const struct sj_domain *domain;
     int error = sj_domain_of(fd, spec->durability, &domain);
     if (error == SJ_OK)
-        error = format(fd, path, spec);
+        error = format(fd, path, spec, domain);
     snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
     if (error == SJ_OK && linkat(AT_FDCWD, temporary[0] != '\0' ? temporary : source, AT_FDCWD,
                                  path, AT_SYMLINK_FOLLOW) != 0)
-        error = failed(path, "link");
+        error = sj_segment_failed(path, "link");
     if (temporary[0] != '\0')
         unlink(temporary);
-    if (error == SJ_OK && sync_directory(directory) != 0)
-        error = failed(path, "fsync of the directory");
+    if (error == SJ_OK)
+        error = sj_segment_sync_directory(path);
     close(fd);
     return error;
 }
@@ -190,12 +195,12 @@ static int open_file(const char *path, bool *writable, int *fd, struct sj_super 
         *fd = open(path, O_RDONLY | flags);
     }
     if (*fd < 0)
-        return failed(path, "open");
+        return sj_segment_failed(path, "open");
     struct stat status;
     uint64_t which;
     int error;
     if (fstat(*fd, &status) != 0)
-        error = failed(path, "fstat");
+        error = sj_segment_failed(path, "fstat");
     else if (!S_ISREG(status.st_mode))
         error = sj_error(SJ_EFORMAT, "%s: not a regular file", path);
     else
@@ -261,7 +266,7 @@ static int map(struct sj_segment *segment, const char *path, uint64_t base)
                      MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, segment->fd, 0);
     if (got == MAP_FAILED)
         return errno == EEXIST ? address_taken(path, base, segment->reserved)
-                               : failed(path, "mmap");
+                               : sj_segment_failed(path, "mmap");
     if (got != want) { /* a kernel that takes the address for a hint */
         munmap(got, segment->reserved);
         return address_taken(path, base, segment->reserved);
@@ -280,7 +285,7 @@ static int check_size(const struct sj_segment *segment, const char *path)
     struct stat status;
     ssize_t got = pread(segment->fd, &root_page, sizeof root_page, SJ_ROOT_PAGE_AT);
     if (got < 0 || fstat(segment->fd, &status) != 0)
-        return failed(path, "read");
+        return sj_segment_failed(path, "read");
     uint64_t size = (uint64_t)status.st_size;
     if ((size_t)got < sizeof root_page || size < root_page.committed)
         return sj_error(SJ_ETRUNCATED,
@@ -312,6 +317,8 @@ static int check_clean(const struct sj_segment *segment, const char *path,
 
 static void discard(struct sj_segment *segment)
 {
+    if (segment->wal != NULL)
+        sj_wal_detach(segment, false);
     if (segment->base != NULL)
         munmap(segment->base, segment->reserved);
     if (segment->fd >= 0)
@@ -339,9 +346,20 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
     segment->reserved = super.reserved;
     memcpy(segment->name, super.name, super.name_bytes);
     memcpy(segment->uuid, super.uuid, sizeof segment->uuid);
-    error = sj_domain_of(segment->fd, sj_super_durability(&super), &segment->domain);
-    if (error == SJ_OK)
-        error = check_clean(segment, path, &super, accept_unclean);
+    if ((super.features_incompat & SJ_FEATURE_WAL) != 0) {
+        error = check_size(segment, path);
+        if (error == SJ_OK)
+            error = sj_wal_attach(segment, path, first);
+    } else {
+        error = sj_domain_of(segment->fd, sj_super_durability(&super), &segment->domain);
+        if (error == SJ_OK && segment->domain == &sj_wal_domain)
+            error = sj_error(SJ_EINVAL,
+                             "%s: was made on persistent memory with durability 'power', and now "
+                             "lies on a filesystem without: copy it back, or dump and load it",
+                             path);
+        if (error == SJ_OK)
+            error = check_clean(segment, path, &super, accept_unclean);
+    }
     if (error == SJ_OK)
         error = check_size(segment, path);
     if (error == SJ_OK && writable && (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
@@ -353,7 +371,8 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
         error = map(segment, path, super.base);
     if (error == SJ_OK && !sj_log_is_valid(segment))
         error = sj_segment_damaged(segment, super.base + SJ_LOG_AT, "a log header");
-    if (error == SJ_OK && first && (sj_log_pending(segment) || segment->log->extents > 1))
+    if (error == SJ_OK && first &&
+        (sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL))
         error = sj_segment_recover(segment);
     if (error != SJ_OK) {
         discard(segment);
@@ -365,6 +384,8 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
 
 int sj_segment_recover(struct sj_segment *segment)
 {
+    if (segment->domain->recovering != NULL)
+        segment->domain->recovering(segment);
     if (segment->writable)
         return sj_log_recover(segment);
     if (!sj_log_pending(segment))
@@ -399,7 +420,9 @@ int sj_segment_close(struct sj_segment *segment, bool last)
     uint64_t which;
     int error = SJ_OK;
     SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
-    if (last && segment->writable) {
+    if (segment->wal != NULL) {
+        error = sj_wal_detach(segment, last);
+    } else if (last && segment->writable) {
         error = sj_super_read(segment->fd, segment->name, &super, &which);
         if (error == SJ_OK && (super.state & SJ_STATE_CLEAN) == 0) {
             error = sj_segment_sync(segment);
@@ -409,6 +432,19 @@ int sj_segment_close(struct sj_segment *segment, bool last)
     }
     discard(segment);
     return error;
+}
+
+/* The file gets bytes [from, to), and that of a working image too. */
+static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
+{
+    if (segment->wal != NULL) {
+        int error = sj_wal_grow(segment, from, to - from);
+        if (error != SJ_OK)
+            return error;
+    }
+    if (allocate(segment->fd, from, to - from) != 0)
+        return sj_segment_failed(segment->name, "growing the file");
+    return SJ_OK;
 }
 
 int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
@@ -422,11 +458,13 @@ int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
     end = (end + GROWTH_UNIT - 1) / GROWTH_UNIT * GROWTH_UNIT;
     if (end > segment->reserved)
         end = segment->reserved;
-    if (allocate(segment->fd, committed, end - committed) != 0) {
-        end = (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE; /* perhaps just what is needed fits */
-        if (allocate(segment->fd, committed, end - committed) != 0)
-            return failed(segment->name, "growing the file");
+    int error = back(segment, committed, end);
+    if (error == SJ_EFULL) { /* perhaps just what is needed fits */
+        end = (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
+        error = back(segment, committed, end);
     }
+    if (error != SJ_OK)
+        return error;
     sj_store(&segment->root_page->committed, end);
     sj_flush(segment->domain, &segment->root_page->committed, sizeof(uint64_t));
     sj_fence(segment->domain);

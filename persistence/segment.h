@@ -31,12 +31,15 @@ struct sj_page_hints {
     uint64_t page; /* the head of a run, or free */
 };
 
+struct sj_wal;
+
 struct sj_segment {
     char *base;                     /* where it is mapped: always the base on media */
     struct sj_root_page *root_page; /* base + SJ_ROOT_PAGE_AT: has `committed` */
     struct sj_log *log;             /* base + SJ_LOG_AT */
     const struct sj_domain *domain;
-    struct sj_tx tx; /* this process's transaction */
+    struct sj_wal *wal; /* of a `wal` domain, else NULL; then `fd` is the working image */
+    struct sj_tx tx;    /* this process's transaction */
     uint64_t reserved;
     int fd;
     bool writable;    /* opened for writing */
@@ -139,6 +142,11 @@ static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t 
     struct sj_block *block = (struct sj_block *)(uintptr_t)at;
     return SJ_LIKELY(block->kind == kind) ? block : NULL;
 }
+
+/* `errno` after a system call on `path`, as an error of ours. */
+int sj_segment_failed(const char *path, const char *call);
+/* Makes the names in the directory of `path` durable. SJ_EIO. */
+int sj_segment_sync_directory(const char *path);
 
 /* The same as an error: SJ_ECORRUPT with segment, offset and what was expected there. */
 SJ_API int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char *expected);

@@ -46,7 +46,7 @@ uint64_t sj_super_checksum(const struct sj_super *super)
 }
 
 void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
-                   const uint8_t uuid[16])
+                   const uint8_t uuid[16], uint64_t features_incompat)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -56,6 +56,8 @@ void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
     super->byte_order = SJ_BYTE_ORDER_MARK;
     super->version = SJ_FORMAT_VERSION;
     super->page_bytes = SJ_PAGE;
+    super->features_incompat = features_incompat;
+    super->log_epoch = 1;
     memcpy(super->uuid, uuid, sizeof super->uuid);
     super->base = spec->base;
     super->reserved = spec->reserved;
@@ -121,6 +123,24 @@ int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *wh
         *which = SJ_SUPER_B;
     }
     return check_fields(path, super);
+}
+
+int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t which)
+{
+    uint64_t at = which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A;
+    super->sequence++;
+    super->checksum = sj_super_checksum(super);
+    sj_disk_write(fd, super, sizeof *super, at);
+    ssize_t written;
+    do
+        written = pwrite(fd, super, sizeof *super, (off_t)at);
+    while (written < 0 && errno == EINTR);
+    if (written != (ssize_t)sizeof *super || fdatasync(fd) != 0)
+        return sj_error(SJ_EIO, "'%s': writing a superblock: %s", name,
+                        written < 0 || (size_t)written == sizeof *super ? strerror(errno)
+                                                                        : "a short write");
+    sj_disk_sync(fd);
+    return SJ_OK;
 }
 
 int sj_super_update(struct sj_segment *segment, uint64_t state)

@@ -13,7 +13,7 @@ int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *wh
 
 /* Fills in a new segment's superblock. */
 void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
-                   const uint8_t uuid[16]);
+                   const uint8_t uuid[16], uint64_t features_incompat);
 
 /* The checksum that belongs into `super->checksum`. */
 uint64_t sj_super_checksum(const struct sj_super *super);
@@ -28,6 +28,10 @@ static inline enum sj_durability sj_super_durability(const struct sj_super *supe
     return (super->features_incompat & SJ_FEATURE_POWER) != 0 ? SJ_DURABILITY_POWER
                                                               : SJ_DURABILITY_PROCESS;
 }
+
+/* The same, in the file: `super` was read from `which`, and goes to the other place, with the next
+ * sequence number, synced. SJ_EIO. */
+int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t which);
 
 /* The running kernel's boot id; all zero when it does not tell. */
 void sj_boot_id(uint8_t id[16]);

@@ -47,6 +47,11 @@ static int start(struct sj_segment *segment)
         if (error != SJ_OK)
             return error;
     }
+    if (SJ_UNLIKELY(segment->domain->usable != NULL)) {
+        int error = segment->domain->usable(segment);
+        if (error != SJ_OK)
+            return error;
+    }
     sj_log_start(segment);
     segment->tx.frees.count = segment->tx.fresh.count = 0;
     if (SJ_UNLIKELY(segment->hints.generation != segment->tx.generation))

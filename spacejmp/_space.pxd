@@ -37,6 +37,7 @@ cdef extern from "persistence/segment.h" nogil:
         char *base
         sj_root_page *root_page
         const sj_domain *domain
+        const void *wal
         uint64_t reserved
         char *name
         uint8_t *uuid
@@ -122,6 +123,10 @@ cdef extern from "spacejmp/hold.h" nogil:
 cdef int raise_error(int code) except -1
 
 
+# Leaves a space whose changes have to reach the disk, without the GIL.
+cdef int leave_and_wait(sj_space *space) except -1
+
+
 cdef class Space:
     cdef sj_space *space  # NULL when detached
     cdef bint writes  # opened for writing; others of this process may do so when this one does not
@@ -155,8 +160,13 @@ cdef class Space:
 
     # Python code that runs inside of an operation may detach this reference. The space itself
     # stays: it is the thread's current one, and is not unmapped while a thread is inside.
-    cdef inline void leave(self) noexcept:
-        sj_leave(self.space if self.space is not NULL else sj_current())
+    # Raises when what was changed could not be made durable.
+    cdef inline int leave(self) except -1:
+        cdef sj_space *space = self.space if self.space is not NULL else sj_current()
+        if space.segment.wal is not NULL:
+            return leave_and_wait(space)
+        sj_leave(space)
+        return 0
 
     cdef inline void changed(self) noexcept:
         """Says that this thread, which has the write hold, has changed the space."""

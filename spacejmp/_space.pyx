@@ -51,6 +51,13 @@ cdef int raise_waited(int error, list raised) except -1:
     return raise_error(error)
 
 
+cdef int leave_and_wait(sj_space *space) except -1:
+    cdef int error
+    with nogil:
+        error = sj_leave(space)
+    return 0 if error == SJ_OK else raise_error(error)
+
+
 def segment_create(path, str name, base, reserved, mode=0o600, *, power=False):
     """Make a segment file; it is complete when it appears under its name."""
     cdef bytes c_path = _path(path)
@@ -327,7 +334,10 @@ cdef class Hold:
                 sj_tx_abort(space.segment)
             else:
                 error = sj_tx_commit(space.segment)
-        sj_leave(space)
+        if space.segment.wal is NULL or error != SJ_OK:
+            sj_leave(space)
+        else:
+            leave_and_wait(space)
         if error != SJ_OK:
             raise_error(error)
         return False

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "persistence/wal.h"
+
 #define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
 
 struct hold {
@@ -216,8 +218,14 @@ int sj_leave(struct sj_space *space)
             sj_lock_give_slot(space->lock, top->slot);
         return SJ_OK;
     }
-    while (SJ_UNLIKELY(sj_tx_depth(space->segment) > 0))
-        sj_tx_abort(space->segment);
+    struct sj_segment *segment = space->segment;
+    while (SJ_UNLIKELY(sj_tx_depth(segment) > 0))
+        sj_tx_abort(segment);
+    if (SJ_UNLIKELY(segment->wal != NULL)) {
+        uint64_t position = sj_wal_take_unacknowledged(segment);
+        sj_lock_write_leave(space->lock);
+        return position == 0 ? SJ_OK : sj_wal_acknowledge(segment, position);
+    }
     sj_lock_write_leave(space->lock);
     return SJ_OK;
 }

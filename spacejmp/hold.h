@@ -36,7 +36,8 @@ SJ_API int sj_enter_read(struct sj_space *space, const struct sj_wait *wait);
 SJ_API int sj_enter_write(struct sj_space *space, const struct sj_wait *wait);
 
 /* Leaves what was entered last; `space` must be the current one. SJ_ENOHOLD. Leaving the outermost
- * write hold with a transaction open aborts it. */
+ * write hold with a transaction open aborts it. In a `wal` domain it returns when what the hold has
+ * committed is on disk; SJ_EIO when that failed: it is left all the same. */
 SJ_API int sj_leave(struct sj_space *space);
 
 /* Called by space.c in the child of a fork: the thread holds nothing. */

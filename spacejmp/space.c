@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "persistence/wal.h"
 #include "spacejmp/hold.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
@@ -36,6 +37,7 @@ static void after_fork_in_child(void)
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
         sj_lock_forked(space->lock);
         sj_tx_forget(space->segment);
+        sj_wal_forked(space->segment);
     }
 }
 
@@ -132,7 +134,7 @@ int sj_space_detach(struct sj_space *space)
     pthread_mutex_lock(&attaching);
     if (space->references > 1) {
         space->references--;
-    } else if (sj_lock_inside(space->lock)) {
+    } else if (sj_lock_inside(space->lock) || sj_wal_is_awaited(space->segment)) {
         error =
             sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'", space->segment->name);
     } else {

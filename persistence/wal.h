@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * wal.h: the `wal` domain: power-loss durability on an ordinary filesystem.
+ *
+ *   working image (tmpfs)        all processes map it at the segment's base and change it in place
+ *     │ commit: the new bytes of what changed, as a record
+ *   ring (tmpfs)                 records, in the order of commits
+ *     │ flush: all records there are, one write, one wait for the disk
+ *   log files (disk)             a commit is acknowledged when its record is here
+ *     │ checkpoint, in the background: records of a full log file, page by page
+ *   segment file (disk)          always: what it was at the last checkpoint, or on the way to the
+ *   next
+ *
+ * Fault model: processes die at any instruction; the machine stops: then of what was written to a
+ * file and not yet synced any subset of sectors is there, and tmpfs is empty.
+ *
+ * I1  The segment file changes by records that are on disk in the log, and a log file is only
+ *     used again when the segment file, synced, contains it. Records are new bytes at fixed
+ *     offsets: to apply all records since the checkpoint, in order, is right whatever part of
+ *     them had been applied before, whole or torn.
+ * I2  A sector of the log that holds an acknowledged record is not written again before I1 lets
+ *     it be.
+ * I3  A flush begins when the one before it is on disk. So the first batch that does not count ends
+ *     the log, and a later one that does count is a proof of damage.
+ * I4  A batch carries the checksum of the one before it: what lies there from a history that a
+ *     crash has cut off is never taken for the continuation of the new one.
+ * I5  The commit is the store of the undo log's generation, in the image. Its record was complete
+ *     in the ring before; `tail` is stored after it, by the writer or by who recovers.
+ * I6  The log file in use has room for all that is in the ring: a full disk fails a commit before
+ *     the store of I5, not a flush after it.
+ *
+ * When a write or sync of the log has failed nothing is tried again: the store takes no more
+ * changes, and the next first process to open it goes back to what is on disk.
+ *
+ * Locks: the segment's write hold, then flush_mutex; checkpoint_mutex, then flush_mutex. Readers
+ * may see a change before it is on disk; whoever waits for its own commit waits for that one too.
+ *
+ * Cost of a commit: the copy of what changed, and a wait for one write and one sync of the disk,
+ * shared with all that commit at the time. Memory: the image (as large as the data), the ring, and,
+ * while a checkpoint is written, up to 32 MiB.
+ */
+#ifndef SJ_PERSISTENCE_WAL_H
+#define SJ_PERSISTENCE_WAL_H
+
+#include <pthread.h>
+
+#include "persistence/segment.h"
+#include "persistence/superblock.h"
+#include "persistence/wal_layout.h"
+
+struct sj_wal_file {
+    int fd;          /* -1: there is none */
+    bool direct;     /* past the page cache: what is read is what the disk has */
+    uint32_t sector; /* unit of writes */
+};
+
+struct sj_wal {
+    struct sj_wal_shared *shared; /* mapped; the ring behind it is mapped twice in a row */
+    char *ring;
+    struct sj_wal_file log[2];
+    int file;                /* the segment file */
+    uint32_t waiting;        /* threads of this process that wait to be acknowledged */
+    uint64_t unacknowledged; /* position that the write hold's commits wait for; 0: none */
+    char *buffer;            /* of a flush, aligned; made when first needed */
+    char image_path[256];    /* of the image in tmpfs */
+    char path[4096];         /* of the segment file */
+    pthread_t thread;        /* writes checkpoints */
+    bool has_thread;
+    bool stop;
+    bool wanted;           /* a checkpoint is */
+    pthread_mutex_t local; /* guards the three above */
+    pthread_cond_t changed;
+};
+
+/* ---- for segment.c ---- */
+
+/*
+ * Finds the working image, or, when `first`, makes it from segment file and log if there is none of
+ * this boot. segment->fd is the segment file before, the image afterwards. Errors of
+ * sj_segment_open; SJ_EPERM when there is no image and the caller may not write one.
+ */
+int sj_wal_attach(struct sj_segment *segment, const char *path, bool first);
+/* `last`: the log goes into the segment file, which is marked clean; the image goes. SJ_EIO. */
+int sj_wal_detach(struct sj_segment *segment, bool last);
+/* In the child of a fork: the checkpointing thread is the parent's. */
+void sj_wal_forked(struct sj_segment *segment);
+
+/* Makes room in the segment file for what the image is going to have. SJ_EFULL. */
+int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes);
+
+/* ---- for the domain (tx.c, log.c) ---- */
+
+extern const struct sj_domain sj_wal_domain;
+
+/* SJ_EIO when the log has failed. */
+int sj_wal_usable(const struct sj_segment *segment);
+
+/* ---- for hold.c ---- */
+
+/* With the write hold: the position that its commits wait for, which are then forgotten; 0: none.
+ * Else the segment stays attached until sj_wal_acknowledge has been called. */
+uint64_t sj_wal_take_unacknowledged(struct sj_segment *segment);
+/* Without the hold: waits until that position is on disk, writing if nobody else does. SJ_EIO. */
+int sj_wal_acknowledge(struct sj_segment *segment, uint64_t position);
+/* Whether a thread of this process is between the two. */
+bool sj_wal_is_awaited(const struct sj_segment *segment);
+
+/* ---- inside ---- */
+
+static inline const struct sj_wal_place *sj_wal_place_now(const struct sj_wal *wal)
+{
+    return &wal->shared->place[__atomic_load_n(&wal->shared->which, __ATOMIC_ACQUIRE) & 1];
+}
+
+/* wal_ring.c: with flush_mutex held. */
+int sj_wal_lock_flush(struct sj_wal *wal);
+void sj_wal_unlock_flush(struct sj_wal *wal);
+
+#define SJ_WAL_BUFFER_BYTES (SJ_WAL_RING + 2 * SJ_PAGE)
+
+/* wal_file.c */
+/* The file of an epoch, opened when it was not. `make`: made when there is none. */
+int sj_wal_use_file(struct sj_wal *wal, uint64_t epoch, bool make, struct sj_wal_file **file);
+void sj_wal_file_close(struct sj_wal_file *file);
+/* Writes and syncs, whole sectors from an aligned buffer; 0 or an errno. */
+int sj_wal_file_write(const struct sj_wal_file *file, const void *buffer, uint64_t bytes,
+                      uint64_t at);
+/* Up to `bytes` bytes into an aligned buffer; how many, or -errno. */
+int64_t sj_wal_file_read(const struct sj_wal_file *file, void *buffer, uint64_t bytes, uint64_t at);
+/* Writes zeros so that later writes change no metadata, and syncs; 0 or an errno. */
+int sj_wal_file_extend(const struct sj_wal_file *file, uint64_t from, uint64_t to);
+/* Begins an epoch in the file; `header` is aligned. 0 or an errno. */
+int sj_wal_file_begin(const struct sj_wal_file *file, struct sj_wal_header *header);
+void *sj_wal_buffer(uint64_t bytes);
+void sj_wal_buffer_free(void *buffer, uint64_t bytes);
+uint64_t sj_wal_batch_checksum(const struct sj_wal_batch *batch);
+void sj_wal_header_init(struct sj_wal_header *header, const uint8_t uuid[16], uint32_t sector,
+                        const struct sj_wal_place *place);
+extern uint64_t sj_wal_log_step;  /* bytes that a log file begins with, and grows by */
+extern uint64_t sj_wal_log_limit; /* a log file of that many bytes makes way for the other one */
+
+/* wal_replay.c: hands the ranges of all committed transactions of epochs [first, end) to `apply`,
+ * in order; `end` 0: all that there are. `place`: where the log ends. SJ_ECORRUPT, SJ_EIO. */
+typedef int sj_wal_apply(void *context, uint64_t offset, const void *bytes, uint64_t count);
+int sj_wal_replay(struct sj_wal *wal, const char *name, const uint8_t uuid[16], uint64_t reserved,
+                  uint64_t first, uint64_t end, sj_wal_apply *apply, void *context,
+                  struct sj_wal_place *place);
+
+/* wal_checkpoint.c: all epochs before the one in use go into the segment file. SJ_EIO, SJ_EFULL. */
+int sj_wal_checkpoint(struct sj_segment *segment);
+/* Has the thread do it. */
+void sj_wal_want_checkpoint(struct sj_segment *segment);
+void sj_wal_stop_thread(struct sj_wal *wal);
+
+/* wal_ring.c: flushes and begins a new epoch, so that a checkpoint covers all. */
+int sj_wal_turn(struct sj_segment *segment);
+
+#endif

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * wal_ring.c: commits: records into the ring, and from there, many at once, to the disk.
+ *
+ *   durable ≤ tail ≤ durable + ring        positions: bytes of records since the store was made
+ *
+ *   commit      ranges → record behind tail │ pending_end, pending_generation
+ *   (tx.c)      generation stored: committed
+ *   committed   tail = pending_end          │ pending_generation = 0
+ *   wait        who gets flush_mutex writes [durable, tail) as one batch, the others sleep
+ *
+ * A writer that dies between the generation and the tail leaves pending_generation, and whoever
+ * recovers stores the tail for it. A flusher that dies leaves `which` as it was: the next one
+ * writes the same records to the same place again, which nobody has been told are durable.
+ *
+ * A transaction that is larger than a record may be goes into the ring as several, all but the last
+ * published before the commit: the log knows by their flags that they count only together.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "persistence/log.h"
+#include "persistence/wal.h"
+
+#define RECORD_BYTES_MAX (1ull << 20)
+#define BATCH_SLACK      (3 * (sizeof(struct sj_wal_batch) + SJ_PAGE)) /* heads and padding */
+#define NAP_NS           50000000l /* a sleeper looks whether the flusher still lives */
+
+/* ------------------------------------------------------------------ failing */
+
+static int failed(const struct sj_segment *segment)
+{
+    uint32_t number = __atomic_load_n(&segment->wal->shared->failed, __ATOMIC_ACQUIRE);
+    return sj_error(SJ_EIO,
+                    "'%s': its log could not be written (%s): what was changed since is not on the "
+                    "disk, and nothing more can be changed: close the store in all processes, see "
+                    "to the disk, and open it again",
+                    segment->name, strerror((int)number));
+}
+
+int sj_wal_usable(const struct sj_segment *segment)
+{
+    if (SJ_LIKELY(__atomic_load_n(&segment->wal->shared->failed, __ATOMIC_ACQUIRE) == 0))
+        return SJ_OK;
+    return failed(segment);
+}
+
+static int fail(const struct sj_segment *segment, int number)
+{
+    __atomic_store_n(&segment->wal->shared->failed, (uint32_t)number, __ATOMIC_RELEASE);
+    return failed(segment);
+}
+
+/* ------------------------------------------------------------------ flushing */
+
+/* SJ_EBUSY when another thread has it. */
+static int try_lock_flush(struct sj_wal *wal)
+{
+    int result = pthread_mutex_trylock(&wal->shared->flush_mutex);
+    if (result == EOWNERDEAD)
+        result = pthread_mutex_consistent(&wal->shared->flush_mutex);
+    return result == 0 ? SJ_OK : SJ_EBUSY;
+}
+
+int sj_wal_lock_flush(struct sj_wal *wal)
+{
+    int result = pthread_mutex_lock(&wal->shared->flush_mutex);
+    if (result == EOWNERDEAD)
+        result = pthread_mutex_consistent(&wal->shared->flush_mutex);
+    if (result == 0)
+        return SJ_OK;
+    return sj_error(SJ_EIO, "the log's mutex: error %d", result);
+}
+
+void sj_wal_unlock_flush(struct sj_wal *wal)
+{
+    struct sj_wal_shared *shared = wal->shared;
+    pthread_mutex_unlock(&shared->flush_mutex);
+    __atomic_add_fetch(&shared->wake, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&shared->waiters, __ATOMIC_SEQ_CST) != 0)
+        syscall(SYS_futex, &shared->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void set_place(struct sj_wal *wal, const struct sj_wal_place *place)
+{
+    uint64_t next = 1 - (wal->shared->which & 1);
+    wal->shared->place[next] = *place;
+    __atomic_store_n(&wal->shared->which, next, __ATOMIC_RELEASE);
+}
+
+/* Whether the transaction whose first records end the log is never going to be continued. */
+static bool is_abandoned(const struct sj_wal_shared *shared, const struct sj_wal_place *place)
+{
+    return __atomic_load_n(&shared->streaming, __ATOMIC_ACQUIRE) == 0 &&
+           __atomic_load_n(&shared->tail, __ATOMIC_ACQUIRE) == place->durable;
+}
+
+/* Whether the last of these records is not the last one of its transaction. */
+static bool ends_open(const char *records, uint64_t bytes)
+{
+    const struct sj_wal_record *record;
+    for (uint64_t at = 0; at < bytes; at += record->bytes)
+        record = (const struct sj_wal_record *)(records + at);
+    return (record->flags & SJ_WAL_COMMIT) == 0;
+}
+
+/* The other file takes over, if the segment file contains what is in it and no transaction is half
+ * in this one. */
+static int turn(struct sj_segment *segment, bool *turned)
+{
+    struct sj_wal *wal = segment->wal;
+    struct sj_wal_shared *shared = wal->shared;
+    struct sj_wal_place place = *sj_wal_place_now(wal);
+    uint32_t next = (place.epoch + 1) & 1;
+    *turned = false;
+    if (__atomic_load_n(&shared->log_epoch, __ATOMIC_ACQUIRE) < place.epoch ||
+        (place.open != 0 && !is_abandoned(shared, &place)))
+        return SJ_OK;
+    struct sj_wal_file *file;
+    int error = sj_wal_use_file(wal, next, true, &file);
+    if (error != SJ_OK)
+        return error;
+    if (shared->log_bytes[next] < sj_wal_log_step) {
+        int number = sj_wal_file_extend(file, 0, sj_wal_log_step);
+        if (number != 0)
+            return number == ENOSPC || number == EDQUOT
+                       ? sj_error(SJ_EFULL, "'%s': the second log file: %s", segment->name,
+                                  strerror(number))
+                       : fail(segment, number);
+        shared->log_bytes[next] = sj_wal_log_step;
+    }
+    place.epoch++;
+    place.at = SJ_WAL_BATCHES;
+    struct sj_wal_header *header = (struct sj_wal_header *)wal->buffer;
+    sj_wal_header_init(header, segment->uuid, file->sector, &place);
+    int number = sj_wal_file_begin(file, header);
+    if (number != 0)
+        return fail(segment, number);
+    set_place(wal, &place);
+    *turned = true;
+    return SJ_OK;
+}
+
+static bool has_buffer(struct sj_wal *wal)
+{
+    if (wal->buffer == NULL)
+        wal->buffer = sj_wal_buffer(SJ_WAL_BUFFER_BYTES);
+    return wal->buffer != NULL;
+}
+
+/* Writes all records of the ring that are not on disk, as one batch. */
+static int write_batch(struct sj_segment *segment)
+{
+    struct sj_wal *wal = segment->wal;
+    struct sj_wal_place place = *sj_wal_place_now(wal);
+    uint64_t bytes = __atomic_load_n(&wal->shared->tail, __ATOMIC_ACQUIRE) - place.durable;
+    if (bytes == 0)
+        return SJ_OK;
+    if (!has_buffer(wal))
+        return sj_error(SJ_ENOMEM, "writing the log of '%s'", segment->name);
+    struct sj_wal_file *file;
+    int error = sj_wal_use_file(wal, place.epoch, false, &file);
+    if (error != SJ_OK)
+        return error;
+    struct sj_wal_batch *batch = (struct sj_wal_batch *)wal->buffer;
+    *batch = (struct sj_wal_batch){.magic = SJ_WAL_BATCH_MAGIC,
+                                   .epoch = place.epoch,
+                                   .position = place.durable,
+                                   .bytes = bytes,
+                                   .chain = place.chain};
+    memcpy(batch + 1, wal->ring + place.durable % SJ_WAL_RING, bytes);
+    batch->checksum = sj_wal_batch_checksum(batch);
+    uint64_t all = sizeof *batch + bytes,
+             whole = (all + file->sector - 1) / file->sector * file->sector;
+    memset(wal->buffer + all, 0, whole - all);
+    int number = sj_wal_file_write(file, wal->buffer, whole, place.at);
+    if (number != 0)
+        return fail(segment, number);
+    place.durable += bytes;
+    place.at += whole;
+    place.chain = batch->checksum;
+    place.open = ends_open((const char *)(batch + 1), bytes);
+    set_place(wal, &place);
+    return SJ_OK;
+}
+
+/* With flush_mutex: all there is, and the other file when this one is large. */
+static int flush(struct sj_segment *segment)
+{
+    int error = sj_wal_usable(segment);
+    if (error == SJ_OK)
+        error = write_batch(segment);
+    if (error != SJ_OK || sj_wal_place_now(segment->wal)->at < sj_wal_log_limit)
+        return error;
+    bool turned;
+    error = turn(segment, &turned);
+    sj_wal_want_checkpoint(segment);
+    return error == SJ_EFULL ? SJ_OK : error; /* this file grows, then */
+}
+
+static void sleep_until_flushed(struct sj_wal_shared *shared, uint32_t wake)
+{
+    struct timespec nap = {0, NAP_NS};
+    __atomic_add_fetch(&shared->waiters, 1, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &shared->wake, FUTEX_WAIT, wake, &nap, NULL, 0);
+    __atomic_sub_fetch(&shared->waiters, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Waits until all records before `position` are on disk, writing them if nobody else does. */
+static int wait_for(struct sj_segment *segment, uint64_t position)
+{
+    struct sj_wal *wal = segment->wal;
+    for (;;) {
+        uint32_t wake = __atomic_load_n(&wal->shared->wake, __ATOMIC_SEQ_CST);
+        if (sj_wal_place_now(wal)->durable >= position)
+            return SJ_OK;
+        int error = sj_wal_usable(segment);
+        if (error != SJ_OK)
+            return error;
+        if (try_lock_flush(wal) != SJ_OK) {
+            sleep_until_flushed(wal->shared, wake);
+            continue;
+        }
+        if (sj_wal_place_now(wal)->durable < position)
+            error = flush(segment);
+        sj_wal_unlock_flush(wal);
+        if (error != SJ_OK)
+            return error;
+    }
+}
+
+int sj_wal_turn(struct sj_segment *segment)
+{
+    bool turned = true;
+    int error = sj_wal_lock_flush(segment->wal);
+    if (error != SJ_OK)
+        return error;
+    error = sj_wal_usable(segment);
+    if (error == SJ_OK)
+        error = write_batch(segment);
+    if (error == SJ_OK && sj_wal_place_now(segment->wal)->at > SJ_WAL_BATCHES)
+        error = has_buffer(segment->wal) ? turn(segment, &turned)
+                                         : sj_error(SJ_ENOMEM, "'%s'", segment->name);
+    sj_wal_unlock_flush(segment->wal);
+    return error;
+}
+
+/* ------------------------------------------------------------------ room */
+
+/* With flush_mutex: the file in use gets room for `bytes` more than is in the ring, or the other
+ * one takes over. */
+static int enlarge(struct sj_segment *segment, uint64_t bytes)
+{
+    struct sj_wal *wal = segment->wal;
+    for (int attempt = 0;; attempt++) {
+        const struct sj_wal_place *place = sj_wal_place_now(wal);
+        uint64_t *size = &wal->shared->log_bytes[place->epoch & 1];
+        uint64_t need = place->at + (wal->shared->tail - place->durable) + bytes + BATCH_SLACK;
+        if (need <= *size)
+            return SJ_OK;
+        uint64_t more = (need - *size + sj_wal_log_step - 1) / sj_wal_log_step * sj_wal_log_step;
+        struct sj_wal_file *file;
+        int error = sj_wal_use_file(wal, place->epoch, false, &file);
+        if (error != SJ_OK)
+            return error;
+        int number = sj_wal_file_extend(file, *size, *size + more);
+        if (number == 0) {
+            *size += more;
+            return SJ_OK;
+        }
+        if (number != ENOSPC && number != EDQUOT && number != EFBIG)
+            return fail(segment, number);
+        if (attempt == 1)
+            return sj_error(SJ_EFULL, "'%s': its log needs %llu KiB more: %s", segment->name,
+                            (unsigned long long)(more >> 10), strerror(number));
+        bool turned;
+        error = turn(segment, &turned);
+        if (error != SJ_OK)
+            return error;
+    }
+}
+
+/* Room for a record of `bytes` bytes, in the ring and in the log (I6); with the write hold. */
+static int make_room(struct sj_segment *segment, uint64_t bytes)
+{
+    struct sj_wal *wal = segment->wal;
+    struct sj_wal_shared *shared = wal->shared;
+    const struct sj_wal_place *place = sj_wal_place_now(wal);
+    uint64_t pending = shared->tail - place->durable;
+    int error = SJ_OK;
+    if (SJ_UNLIKELY(pending + bytes > SJ_WAL_RING)) {
+        error = wait_for(segment, shared->tail);
+        pending = 0;
+        place = sj_wal_place_now(wal);
+    }
+    if (error != SJ_OK ||
+        SJ_LIKELY(place->at + pending + bytes + BATCH_SLACK <= shared->log_bytes[place->epoch & 1]))
+        return error;
+    error = sj_wal_lock_flush(wal);
+    if (error != SJ_OK)
+        return error;
+    error = has_buffer(wal) ? enlarge(segment, bytes) : sj_error(SJ_ENOMEM, "'%s'", segment->name);
+    if (error == SJ_EFULL) { /* a checkpoint frees the other file */
+        sj_wal_unlock_flush(wal);
+        error = sj_wal_checkpoint(segment);
+        if (error == SJ_OK)
+            error = sj_wal_lock_flush(wal);
+        if (error != SJ_OK)
+            return error;
+        error = enlarge(segment, bytes);
+    }
+    sj_wal_unlock_flush(wal);
+    return error;
+}
+
+/* ------------------------------------------------------------------ records */
+
+struct writing {
+    struct sj_segment *segment;
+    struct sj_wal_record *record; /* behind the tail */
+    char *at;                     /* where its next range goes */
+    uint64_t left;                /* bytes of ranges, with their heads, that are still to come */
+    uint32_t flags;               /* of the next record */
+};
+
+static int begin_record(struct writing *writing)
+{
+    struct sj_wal *wal = writing->segment->wal;
+    uint64_t bytes = sizeof(struct sj_wal_record) + writing->left;
+    int error = make_room(writing->segment, bytes < RECORD_BYTES_MAX ? bytes : RECORD_BYTES_MAX);
+    if (error != SJ_OK)
+        return error;
+    writing->record = (struct sj_wal_record *)(wal->ring + wal->shared->tail % SJ_WAL_RING);
+    *writing->record = (struct sj_wal_record){.flags = writing->flags};
+    writing->at = (char *)(writing->record + 1);
+    writing->flags = 0;
+    return SJ_OK;
+}
+
+static void end_record(struct writing *writing)
+{
+    const struct sj_segment *segment = writing->segment;
+    struct sj_wal_record *record = writing->record;
+    record->bytes = (uint64_t)(writing->at - (char *)record);
+    record->generation = segment->tx.generation;
+    record->committed = segment->root_page->committed;
+    record->chunks = segment->root_page->chunks;
+    record->removals = segment->root_page->removals;
+}
+
+/* The record is full: it goes to the log before the transaction commits. */
+static int next_record(struct writing *writing)
+{
+    struct sj_wal_shared *shared = writing->segment->wal->shared;
+    end_record(writing);
+    __atomic_store_n(&shared->streaming, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&shared->tail, shared->tail + writing->record->bytes, __ATOMIC_RELEASE);
+    return begin_record(writing);
+}
+
+/* The bytes that the range has now. */
+static int write_range(struct writing *writing, uint64_t address, uint64_t bytes)
+{
+    uint64_t offset = address - (uint64_t)(uintptr_t)writing->segment->base;
+    while (bytes > 0) {
+        const char *end = (const char *)writing->record + RECORD_BYTES_MAX;
+        uint64_t room = (uint64_t)(end - writing->at);
+        if (SJ_UNLIKELY(room < sizeof(struct sj_wal_range) + 8)) {
+            int error = next_record(writing);
+            if (error != SJ_OK)
+                return error;
+            continue;
+        }
+        uint64_t part = room - sizeof(struct sj_wal_range);
+        part = part < bytes ? part : bytes;
+        struct sj_wal_range *range = (struct sj_wal_range *)writing->at;
+        *range = (struct sj_wal_range){offset, part};
+        memcpy(range->data, writing->segment->base + offset, part);
+        writing->record->ranges++;
+        writing->at += sizeof *range + part;
+        offset += part;
+        bytes -= part;
+        uint64_t done = sizeof *range + part;
+        writing->left -= done < writing->left ? done : writing->left;
+    }
+    return SJ_OK;
+}
+
+static int commit(struct sj_segment *segment)
+{
+    const struct sj_tx *tx = &segment->tx;
+    struct sj_wal_shared *shared = segment->wal->shared;
+    struct writing writing = {.segment = segment, .flags = SJ_WAL_BEGIN};
+    for (uint32_t i = 0; i < tx->entries.count; i++)
+        writing.left += sizeof(struct sj_wal_range) +
+                        ((const struct sj_log_entry *)(uintptr_t)tx->entries.items[i])->bytes;
+    for (uint32_t i = 0; i < tx->fresh.count; i += 2)
+        writing.left += sizeof(struct sj_wal_range) + tx->fresh.items[i + 1];
+    if (writing.left == 0)
+        return SJ_OK;
+    int error = begin_record(&writing);
+    for (uint32_t i = 0; i < tx->entries.count && error == SJ_OK; i++) {
+        const struct sj_log_entry *entry =
+            (const struct sj_log_entry *)(uintptr_t)tx->entries.items[i];
+        error = write_range(&writing, entry->at, entry->bytes);
+    }
+    for (uint32_t i = 0; i < tx->fresh.count && error == SJ_OK; i += 2)
+        error = write_range(&writing, tx->fresh.items[i], tx->fresh.items[i + 1]);
+    if (error != SJ_OK) {
+        __atomic_store_n(&shared->streaming, 0, __ATOMIC_RELEASE);
+        return error;
+    }
+    end_record(&writing);
+    writing.record->flags |= SJ_WAL_COMMIT;
+    shared->pending_end = shared->tail + writing.record->bytes;
+    __atomic_store_n(&shared->pending_generation, tx->generation, __ATOMIC_RELEASE);
+    return SJ_OK;
+}
+
+static void publish(struct sj_wal_shared *shared)
+{
+    __atomic_store_n(&shared->tail, shared->pending_end, __ATOMIC_RELEASE);
+    __atomic_store_n(&shared->streaming, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&shared->pending_generation, 0, __ATOMIC_RELEASE);
+}
+
+static void committed(struct sj_segment *segment)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    if (shared->pending_generation == 0)
+        return; /* nothing was changed */
+    publish(shared);
+    segment->wal->unacknowledged = shared->tail;
+}
+
+/* Before the undo log of a dead writer is looked at: had it committed? */
+static void recovering(struct sj_segment *segment)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    if (shared->pending_generation != 0 &&
+        shared->pending_generation < sj_load(&segment->log->generation))
+        publish(shared);
+    shared->streaming = 0;
+    shared->pending_generation = 0;
+}
+
+uint64_t sj_wal_take_unacknowledged(struct sj_segment *segment)
+{
+    struct sj_wal *wal = segment->wal;
+    uint64_t position = wal->unacknowledged;
+    wal->unacknowledged = 0;
+    if (position != 0)
+        __atomic_add_fetch(&wal->waiting, 1, __ATOMIC_SEQ_CST);
+    return position;
+}
+
+int sj_wal_acknowledge(struct sj_segment *segment, uint64_t position)
+{
+    int error = wait_for(segment, position);
+    __atomic_sub_fetch(&segment->wal->waiting, 1, __ATOMIC_SEQ_CST);
+    return error;
+}
+
+bool sj_wal_is_awaited(const struct sj_segment *segment)
+{
+    return segment->wal != NULL && __atomic_load_n(&segment->wal->waiting, __ATOMIC_SEQ_CST) != 0;
+}
+
+/* All is in the log, and in the segment file. */
+static int sync_all(struct sj_segment *segment)
+{
+    int error = sj_wal_turn(segment);
+    return error == SJ_OK ? sj_wal_checkpoint(segment) : error;
+}
+
+const struct sj_domain sj_wal_domain = {
+    .name = "wal",
+    .durability = SJ_DURABILITY_POWER,
+    .outlives_reboot = true,
+    .collects = true,
+    .usable = sj_wal_usable,
+    .commit = commit,
+    .committed = committed,
+    .recovering = recovering,
+    .sync = sync_all,
+};
