@@ -7,8 +7,6 @@ where the contestant is faster so. Results are dropped at once; `find` and `item
 verification, outside of the clocks.
 """
 
-# ruff: noqa: D102 (`Contestant` says what its methods do)
-
 from __future__ import annotations
 
 import shutil

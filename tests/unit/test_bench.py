@@ -70,3 +70,20 @@ def test_wrong_results_end_a_run(home: Path) -> None:
     )
     assert done.returncode == 1
     assert "verification failed: dict, int: wrong values" in done.stderr
+
+
+@pytest.mark.slow
+@needs_lmdb
+def test_durable_commits_are_counted_and_verified(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    options = ["--n", "500", "--rounds", "1", "--commits", "40", "--writers", "1,2"]
+    told = run(
+        ["bench.bench_durability", *options, "--directory", str(tmp_path), "--json", str(file)]
+    )
+    data = json.loads(file.read_text())
+    assert set(data["commits_per_second"]) == {"1", "2"}
+    for rates in data["commits_per_second"].values():
+        assert set(rates) == {"BTree", "LMDB", "SQLite", "a write and a sync"}
+        assert all(len(found) == 1 and found[0] > 0 for found in rates.values())
+    assert "commits of BTree / SQLite, writers: 1" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"], "it cleans up"
