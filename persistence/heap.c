@@ -222,7 +222,12 @@ int sj_heap_free_now(struct sj_segment *segment, uint64_t block)
         return error;
     if (run.kind == SJ_PAGE_SLAB)
         return free_small(segment, &run, block);
-    if (run.chunks != 0)
-        return sj_chunks_give_back(segment, block);
-    return sj_pages_give_back(segment, block);
+    return run.chunks != 0 ? sj_chunks_log(segment, block) : sj_pages_give_back(segment, block);
+}
+
+void sj_heap_free_end(struct sj_segment *segment, uint64_t block)
+{
+    /* Nothing else begins where a chunk does: there a paged one has its descriptors. */
+    if ((block - address(segment->base)) % SJ_CHUNK == 0)
+        sj_chunks_give_back(segment, block);
 }

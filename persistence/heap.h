@@ -31,8 +31,10 @@ SJ_API int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **bloc
  * it is not a block in use; SJ_ENOMEM. */
 SJ_API int sj_heap_free(struct sj_segment *segment, uint64_t block);
 
-/* Carries out one deferred free; called by the commit. */
+/* Carries out one deferred free; called by the commit. Of a huge block it only logs the word; when
+ * all of the transaction is logged, sj_heap_free_end() stores it. */
 int sj_heap_free_now(struct sj_segment *segment, uint64_t block);
+void sj_heap_free_end(struct sj_segment *segment, uint64_t block);
 
 /* Bytes that the block at `block` has, or 0 when no block in use begins there. */
 SJ_API uint64_t sj_heap_usable(const struct sj_segment *segment, uint64_t block);

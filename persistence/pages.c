@@ -10,7 +10,8 @@
  * I2  A paged chunk's free count is the number of its free pages, backed by the file or not.
  * I3  A run is only given out when the file backs all of it.
  * I4  Words change by sj_tx_word, so a run is taken or given back with the operation; chunks of the
- *     log change by plain stores, and never one that a transaction has logged.
+ *     log change by plain stores, and never one that a transaction has logged. So a transaction
+ *     frees chunks last of all, when it logs nothing more (sj_chunks_log, sj_chunks_give_back).
  *
  * Cost: next fit from a hint; without one a walk over the words of the chunks that have room.
  */
@@ -146,16 +147,25 @@ int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
     return sj_tx_word(segment, sj_chunk_word(segment, first), CHUNK_WORD(SJ_CHUNK_HUGE, 0, chunks));
 }
 
-int sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
+/* The word of the chunk at that address. */
+static uint64_t *word_at(const struct sj_segment *segment, uint64_t at)
 {
-    uint64_t chunk = (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK;
-    return sj_tx_word(segment, sj_chunk_word(segment, chunk), 0);
+    return sj_chunk_word(segment, (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK);
+}
+
+int sj_chunks_log(struct sj_segment *segment, uint64_t at)
+{
+    return sj_tx_range(segment, word_at(segment, at), sizeof(uint64_t));
+}
+
+void sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
+{
+    sj_store(word_at(segment, at), 0);
 }
 
 /* Stores a chunk word that no transaction has logged. */
-static void store_chunk_word(struct sj_segment *segment, uint64_t chunk, uint64_t value)
+static void store_chunk_word(struct sj_segment *segment, uint64_t *word, uint64_t value)
 {
-    uint64_t *word = sj_chunk_word(segment, chunk);
     sj_store(word, value);
     sj_flush(segment->domain, word, sizeof *word);
     sj_fence(segment->domain);
@@ -167,14 +177,14 @@ int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t
     int error = reserve_chunks(segment, chunks, &first);
     if (error != SJ_OK)
         return error;
-    store_chunk_word(segment, first, CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
+    store_chunk_word(segment, sj_chunk_word(segment, first), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
     *at = chunk_address(segment, first);
     return SJ_OK;
 }
 
 void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at)
 {
-    store_chunk_word(segment, (at - (uint64_t)(uintptr_t)segment->base) / SJ_CHUNK, 0);
+    store_chunk_word(segment, word_at(segment, at), 0);
 }
 
 int sj_chunks_reclaim_log(struct sj_segment *segment)

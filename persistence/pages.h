@@ -15,7 +15,10 @@ int sj_pages_give_back(struct sj_segment *segment, uint64_t at);
 
 /* Whole chunks for one block, in the plan of an operation. SJ_EFULL. */
 int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
-int sj_chunks_give_back(struct sj_segment *segment, uint64_t at);
+/* Giving them back: the word is logged in the plan, and stored when the transaction logs nothing
+ * more, for the log may grow into unused chunks. */
+int sj_chunks_log(struct sj_segment *segment, uint64_t at);
+void sj_chunks_give_back(struct sj_segment *segment, uint64_t at);
 
 /* Chunks for a log extent: not under the log. */
 int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at);

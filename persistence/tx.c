@@ -114,6 +114,8 @@ static int commit_all(struct sj_segment *segment)
         error = sj_heap_free_now(segment, tx->frees.items[i]);
     if (SJ_LIKELY(error == SJ_OK)) {
         sj_tx_ready(segment);
+        for (uint32_t i = 0; i < tx->frees.count; i++)
+            sj_heap_free_end(segment, tx->frees.items[i]);
         if (SJ_UNLIKELY(domain->commit != NULL))
             error = domain->commit(segment);
     }

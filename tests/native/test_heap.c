@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_heap.c: blocks whose descriptors are damaged, and frees that a commit did not live to
+ * finish.
+ */
+#include "harness.h"
+
+#include "persistence/log.h"
+#include "persistence/pages.h"
+
+__attribute__((unused)) static uint64_t alloc(struct sj_segment *segment, uint64_t bytes, int fill)
+{
+    void *block;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, bytes, &block));
+    sj_tx_ready(segment);
+    memset(block, fill, bytes);
+    CHECK_OK(sj_tx_op_commit(segment));
+    return (uint64_t)(uintptr_t)block;
+}
+
+#ifdef SJ_SEAM
+
+#define SMALL_BLOCKS 4000 /* freeing them takes more log than its first extent has */
+#define HUGE_BYTES   (5ull << 20)
+
+static uint64_t *stop_at;
+
+static void stop_hook(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event == SJ_SEAM_STORE && at == stop_at)
+        _exit(77);
+}
+
+/* Frees all blocks in one transaction, and dies when everything is done but the commit itself. */
+static void free_all_and_die(struct sj_segment *segment, const uint64_t *blocks, int count)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        stop_at = &segment->log->generation;
+        sj_seam_hook = stop_hook;
+        CHECK_OK(sj_tx_begin(segment));
+        for (int i = 0; i < count; i++)
+            CHECK_OK(sj_heap_free(segment, blocks[i]));
+        sj_tx_commit(segment);
+        _exit(1);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+}
+
+/*
+ * The log once grew into chunks that the same commit had just freed: rolling back then gave a block
+ * back whose bytes were log entries.
+ */
+static void the_log_never_grows_into_what_its_commit_frees(void)
+{
+    static uint64_t blocks[SMALL_BLOCKS + 1];
+    struct sj_segment *segment = test_segment("frees");
+    blocks[0] = alloc(segment, HUGE_BYTES, 0x5a);
+    for (int i = 1; i <= SMALL_BLOCKS; i++)
+        blocks[i] = alloc(segment, 16, 0);
+    free_all_and_die(segment, blocks, SMALL_BLOCKS + 1);
+    CHECK(segment->log->extents > 1);
+    CHECK_OK(sj_segment_recover(segment));
+    const unsigned char *huge = (const unsigned char *)(uintptr_t)blocks[0];
+    for (uint64_t i = 0; i < HUGE_BYTES; i++)
+        CHECK(huge[i] == 0x5a);
+    for (int i = 0; i <= SMALL_BLOCKS; i++)
+        CHECK(sj_heap_usable(segment, blocks[i]) != 0);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+#endif
+
+int main(void)
+{
+    test_begin();
+#ifdef SJ_SEAM
+    the_log_never_grows_into_what_its_commit_frees();
+#endif
+    return 0;
+}
