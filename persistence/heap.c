@@ -94,7 +94,9 @@ static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **b
     uint32_t word = 0;
     while (slab->used[word] == UINT64_MAX)
         word++;
-    uint32_t bit = (uint32_t)__builtin_ctzll(~slab->used[word]);
+    uint32_t bit = (uint32_t)__builtin_ctzll(~slab->used[word]), number = 64 * word + bit;
+    if (SJ_UNLIKELY(number >= slab->blocks))
+        return sj_segment_damaged(segment, address(&slab->used[word]), "a slab's bitmap");
     uint64_t used = slab->used[word] | 1ull << bit;
     uint64_t others = UINT64_MAX;
     for (uint32_t i = 0; i < 4; i++)
@@ -102,7 +104,6 @@ static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **b
     int error = sj_tx_word(segment, &slab->used[word], used);
     if (error == SJ_OK && SJ_UNLIKELY(others == UINT64_MAX))
         error = unlink_slab(segment, slab);
-    uint64_t number = 64 * word + bit;
     *block = (char *)slab + sizeof *slab + number * sj_class_bytes(size_class);
     return error;
 }

@@ -80,6 +80,9 @@ static int walk_chunk(struct walk *walk, uint64_t chunk)
     const struct sj_segment *segment = walk->segment;
     const uint64_t *words = sj_page_words(segment, chunk);
     uint64_t at = (uint64_t)(uintptr_t)segment->base + chunk * SJ_CHUNK, free = 0, pages;
+    if (!sj_chunk_is_paged(segment, chunk))
+        return sj_segment_damaged(segment, (uint64_t)(uintptr_t)sj_chunk_word(segment, chunk),
+                                  "the descriptors of a chunk");
     for (uint64_t page = 0; page < SJ_CHUNK_PAGES; page += pages) {
         struct sj_page_run run = {at + page * SJ_PAGE, 1, 0, SJ_PAGE_KIND(words[page]),
                                   SJ_PAGE_CLASS(words[page])};
@@ -108,10 +111,10 @@ static int walk_chunk(struct walk *walk, uint64_t chunk)
 static int walk_chunks(struct walk *walk)
 {
     const struct sj_segment *segment = walk->segment;
-    uint64_t used = segment->root_page->chunks, count;
-    if (used == 0 || used > segment->reserved / SJ_CHUNK)
-        return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&segment->root_page->chunks,
-                                  "a count of chunks");
+    uint64_t used, count;
+    int error = sj_chunks_used(segment, &used);
+    if (error != SJ_OK)
+        return error;
     for (uint64_t chunk = 0; chunk < used; chunk += count) {
         uint64_t word = *sj_chunk_word(segment, chunk);
         uint64_t at = (uint64_t)(uintptr_t)segment->base + chunk * SJ_CHUNK;
@@ -122,7 +125,6 @@ static int walk_chunks(struct walk *walk)
             return sj_segment_damaged(segment, (uint64_t)(uintptr_t)sj_chunk_word(segment, chunk),
                                       "a chunk descriptor");
         uint64_t file = backed(segment, at, count * SJ_CHUNK);
-        int error = SJ_OK;
         if (state == SJ_CHUNK_PAGED)
             error = walk_chunk(walk, chunk);
         else if (state == SJ_CHUNK_HUGE && file == count * SJ_CHUNK)

@@ -154,9 +154,35 @@ int sj_log_append(struct sj_segment *segment, const void *at, size_t bytes)
     return append_one(segment, at, bytes);
 }
 
+/* Whether [at, at + bytes) has a byte of the extents beyond the first. */
+static bool is_in_extents(const struct sj_log *log, uint64_t at, uint64_t bytes)
+{
+    for (uint64_t i = 1; i < log->extents; i++)
+        if (at + bytes > log->extent[i].at && at < log->extent[i].at + log->extent[i].bytes)
+            return true;
+    return false;
+}
+
+/* Whether a range is one that transactions change: not superblocks, log or what only ever rises. */
+static bool may_be_undone(const struct sj_segment *segment, const struct sj_log_entry *entry)
+{
+    uint64_t offset = entry->at - (uint64_t)(uintptr_t)segment->base;
+    if (!sj_segment_holds(segment, entry->at, entry->bytes) || offset < SJ_CHUNK0_PAGES_AT ||
+        !sj_segment_holds(segment, (uint64_t)(uintptr_t)entry->old, entry->bytes) ||
+        is_in_extents(segment->log, entry->at, entry->bytes))
+        return false;
+    if (offset + entry->bytes > SJ_ROOT_PAGE_AT &&
+        offset < SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, partial))
+        return false;
+    return offset + entry->bytes <= SJ_LOG_AT || offset >= SJ_CHUNK_DIR_AT;
+}
+
+/* Checked again: on a damaged heap something may have been stored over the log meanwhile. */
 static void undo_entry(const struct sj_segment *segment, const struct sj_log_entry *entry)
 {
     void *at = (void *)(uintptr_t)entry->at;
+    if (!may_be_undone(segment, entry))
+        return;
     sj_copy(at, entry->old, entry->bytes);
     sj_flush(segment->domain, at, entry->bytes);
 }
@@ -264,8 +290,9 @@ bool sj_log_is_valid(const struct sj_segment *segment)
         return false;
     for (uint64_t i = 1; i < log->extents; i++) {
         const struct sj_log_extent *extent = &log->extent[i];
-        if ((extent->at - base) % SJ_CHUNK != 0 || extent->bytes != SJ_CHUNK << (i - 1) ||
-            !sj_segment_holds(segment, extent->at, extent->bytes))
+        if (extent->bytes != SJ_CHUNK << (i - 1) ||
+            !sj_segment_holds(segment, extent->at, extent->bytes) ||
+            !sj_chunks_are_log(segment, extent->at, extent->bytes))
             return false;
     }
     return true;
@@ -275,18 +302,6 @@ bool sj_log_pending(const struct sj_segment *segment)
 {
     const struct sj_log_extent *extent = &segment->log->extent[0];
     return valid_entry(segment, extent->at, extent->at + extent->bytes) != NULL;
-}
-
-/* Whether a range is one that transactions change: not superblocks, log or what only ever rises. */
-static bool may_be_undone(const struct sj_segment *segment, const struct sj_log_entry *entry)
-{
-    uint64_t offset = entry->at - (uint64_t)(uintptr_t)segment->base;
-    if (!sj_segment_holds(segment, entry->at, entry->bytes) || offset < SJ_CHUNK0_PAGES_AT)
-        return false;
-    if (offset + entry->bytes > SJ_ROOT_PAGE_AT &&
-        offset < SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, partial))
-        return false;
-    return offset + entry->bytes <= SJ_LOG_AT || offset >= SJ_CHUNK_DIR_AT;
 }
 
 /* Collects the valid entries; every address in them is checked before any is used. */

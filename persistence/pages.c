@@ -73,29 +73,62 @@ uint64_t sj_pages_meta_bytes(uint64_t reserved)
     return (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
 }
 
-void sj_pages_format(void *image, uint64_t reserved)
+/* Chunks that the metadata has for itself; 0 when it is pages of a paged chunk. */
+static uint64_t meta_chunks(uint64_t reserved)
 {
     uint64_t meta = sj_pages_meta_bytes(reserved);
+    return meta < SJ_CHUNK ? 0 : (meta + SJ_CHUNK - 1) / SJ_CHUNK;
+}
+
+bool sj_chunk_is_paged(const struct sj_segment *segment, uint64_t chunk)
+{
+    uint64_t pages =
+        chunk == 0 ? sj_pages_meta_bytes(segment->reserved) / SJ_PAGE : SJ_DESCRIPTOR_PAGES;
+    return sj_segment_holds(segment, chunk_address(segment, chunk), pages * SJ_PAGE) &&
+           *sj_page_words(segment, chunk) == PAGE_WORD(SJ_PAGE_META, 0, pages);
+}
+
+/* Whether nothing of the metadata is free to be taken. */
+static bool meta_is_kept(const struct sj_segment *segment)
+{
+    uint64_t word = *sj_chunk_word(segment, 0), chunks = meta_chunks(segment->reserved);
+    if (chunks != 0)
+        return word == CHUNK_WORD(SJ_CHUNK_META, 0, chunks);
+    return SJ_CHUNK_STATE(word) == SJ_CHUNK_PAGED && sj_chunk_is_paged(segment, 0);
+}
+
+int sj_chunks_used(const struct sj_segment *segment, uint64_t *used)
+{
+    *used = segment->root_page->chunks;
+    if (*used == 0 || *used > chunks_reserved(segment))
+        return damaged_word(segment, &segment->root_page->chunks);
+    return meta_is_kept(segment) ? SJ_OK : damaged_word(segment, sj_chunk_word(segment, 0));
+}
+
+void sj_pages_format(void *image, uint64_t reserved)
+{
+    uint64_t chunks = meta_chunks(reserved);
     uint64_t *chunk_words = (uint64_t *)((char *)image + SJ_CHUNK_DIR_AT);
     uint64_t *page_words = (uint64_t *)((char *)image + SJ_CHUNK0_PAGES_AT);
     struct sj_root_page *root_page = (struct sj_root_page *)((char *)image + SJ_ROOT_PAGE_AT);
-    if (meta < SJ_CHUNK) {
-        uint64_t pages = meta / SJ_PAGE;
+    if (chunks == 0) {
+        uint64_t pages = sj_pages_meta_bytes(reserved) / SJ_PAGE;
         chunk_words[0] = CHUNK_WORD(SJ_CHUNK_PAGED, SJ_CHUNK_PAGES - pages, 1);
         page_words[0] = PAGE_WORD(SJ_PAGE_META, 0, pages);
         root_page->chunks = 1;
     } else {
-        root_page->chunks = (meta + SJ_CHUNK - 1) / SJ_CHUNK;
-        chunk_words[0] = CHUNK_WORD(SJ_CHUNK_META, 0, root_page->chunks);
+        root_page->chunks = chunks;
+        chunk_words[0] = CHUNK_WORD(SJ_CHUNK_META, 0, chunks);
     }
 }
 
 /* A run of unused chunks, which the file then backs. */
 static int find_chunks(struct sj_segment *segment, uint64_t wanted, uint64_t *found)
 {
-    uint64_t used = segment->root_page->chunks, run = 0, chunk = 0;
-    if (used > chunks_reserved(segment))
-        return damaged_word(segment, &segment->root_page->chunks);
+    uint64_t used, run = 0, chunk = 0;
+    int error = sj_chunks_used(segment, &used);
+    if (error != SJ_OK)
+        return error;
     while (chunk < used && run < wanted) {
         uint64_t word = *sj_chunk_word(segment, chunk);
         uint64_t count = chunk_run(word, chunk, used);
@@ -187,6 +220,13 @@ void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at)
     store_chunk_word(segment, word_at(segment, at), 0);
 }
 
+bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes)
+{
+    uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
+    return offset % SJ_CHUNK == 0 && offset >= sj_pages_meta_bytes(segment->reserved) &&
+           *word_at(segment, at) == CHUNK_WORD(SJ_CHUNK_LOG, 0, bytes / SJ_CHUNK);
+}
+
 int sj_chunks_reclaim_log(struct sj_segment *segment)
 {
     const struct sj_log *log = segment->log;
@@ -234,6 +274,8 @@ static int find_in_chunk(const struct sj_segment *segment, uint64_t chunk, uint6
 {
     const uint64_t *words = sj_page_words(segment, chunk);
     uint64_t run = 0, page = from;
+    if (!sj_chunk_is_paged(segment, chunk))
+        return damaged_word(segment, sj_chunk_word(segment, chunk));
     while (page < SJ_CHUNK_PAGES && run < pages) {
         uint64_t count = page_run(words[page], page);
         if (count == 0)
@@ -267,12 +309,13 @@ static int find_in_chunks(const struct sj_segment *segment, uint64_t from, uint6
 
 static int find_pages(struct sj_segment *segment, uint64_t pages, uint64_t *chunk, uint64_t *page)
 {
-    uint64_t used = segment->root_page->chunks;
-    if (used > chunks_reserved(segment))
-        return damaged_word(segment, &segment->root_page->chunks);
+    uint64_t used;
+    int error = sj_chunks_used(segment, &used);
+    if (error != SJ_OK)
+        return error;
     uint64_t hint = segment->hints.chunk < used ? segment->hints.chunk : 0;
     *page = hint == segment->hints.chunk ? segment->hints.page : 0;
-    int error = find_in_chunks(segment, hint, used, pages, chunk, page);
+    error = find_in_chunks(segment, hint, used, pages, chunk, page);
     if (error != SJ_OK || *chunk < used)
         return error;
     *page = 0;

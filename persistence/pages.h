@@ -23,6 +23,8 @@ void sj_chunks_give_back(struct sj_segment *segment, uint64_t at);
 /* Chunks for a log extent: not under the log. */
 int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
 void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at);
+/* Whether these bytes of the segment are chunks that the log has taken. */
+bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes);
 /* Chunks in state LOG that no extent covers become unused. SJ_ECORRUPT. */
 int sj_chunks_reclaim_log(struct sj_segment *segment);
 
@@ -41,6 +43,14 @@ void sj_pages_format(void *image, uint64_t reserved);
 
 /* Bytes that a new segment begins with: superblocks to chunk directory. */
 uint64_t sj_pages_meta_bytes(uint64_t reserved);
+
+/* How many chunk words there are, checked; also that the metadata is not free to be taken.
+ * SJ_ECORRUPT. */
+int sj_chunks_used(const struct sj_segment *segment, uint64_t *used);
+
+/* Whether the words of a chunk in state PAGED can be read: the file backs them, and they keep
+ * their own pages (in chunk 0 all of the metadata) out of use. */
+bool sj_chunk_is_paged(const struct sj_segment *segment, uint64_t chunk);
 
 /* The words themselves, for the checker and the statistics. */
 static inline uint64_t *sj_chunk_word(const struct sj_segment *segment, uint64_t chunk)

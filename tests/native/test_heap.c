@@ -8,7 +8,7 @@
 #include "persistence/log.h"
 #include "persistence/pages.h"
 
-__attribute__((unused)) static uint64_t alloc(struct sj_segment *segment, uint64_t bytes, int fill)
+static uint64_t alloc(struct sj_segment *segment, uint64_t bytes, int fill)
 {
     void *block;
     CHECK_OK(sj_tx_op_begin(segment));
@@ -17,6 +17,58 @@ __attribute__((unused)) static uint64_t alloc(struct sj_segment *segment, uint64
     memset(block, fill, bytes);
     CHECK_OK(sj_tx_op_commit(segment));
     return (uint64_t)(uintptr_t)block;
+}
+
+/* Every way to use the heap says that it is damaged, and none ends the process. */
+static void heap_is_damaged(struct sj_segment *segment, uint64_t bytes)
+{
+    struct sj_heap_stats stats;
+    void *block;
+    CHECK_OK(sj_tx_op_begin(segment));
+    int error = sj_heap_alloc(segment, bytes, &block);
+    CHECK(sj_tx_op_abort(segment, error == SJ_OK ? SJ_EINVAL : error) == SJ_ECORRUPT);
+    CHECK(sj_heap_stats(segment, &stats) == SJ_ECORRUPT);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void a_paged_chunk_beyond_the_file_is_damage(void)
+{
+    struct sj_segment *segment = test_segment("beyond");
+    segment->root_page->chunks = 9;
+    *sj_chunk_word(segment, 8) = SJ_CHUNK_PAGED | 1000ull << 8 | 1ull << 32;
+    *sj_chunk_word(segment, 0) = SJ_CHUNK_PAGED | 0ull << 8 | 1ull << 32; /* full */
+    heap_is_damaged(segment, 64);
+}
+
+static void a_bitmap_with_more_blocks_than_the_slab_is_damage(void)
+{
+    struct sj_segment *segment = test_segment("bitmap");
+    uint64_t block = alloc(segment, 8192, 0);
+    struct sj_slab *slab = (struct sj_slab *)(uintptr_t)(block & ~(SJ_PAGE - 1));
+    slab->used[0] = ~(1ull << 63);
+    heap_is_damaged(segment, 8192);
+}
+
+static void a_slab_among_the_metadata_is_damage(void)
+{
+    struct sj_segment *segment = test_segment("fake");
+    struct sj_slab *slab = (struct sj_slab *)segment->log;
+    slab->size_class = 3;
+    slab->blocks = (uint16_t)((SJ_PAGE - sizeof *slab) / 64);
+    segment->root_page->partial[3] = (uint64_t)(uintptr_t)slab;
+    /* The generation is the slab's magic as well. */
+    segment->log->generation = (segment->log->generation & ~0xffffull) | SJ_SLAB_MAGIC;
+    heap_is_damaged(segment, 64);
+}
+
+static void metadata_that_is_said_to_be_free_is_damage(void)
+{
+    struct sj_segment *segment = test_segment("free");
+    sj_page_words(segment, 0)[0] = 0;
+    heap_is_damaged(segment, 64);
+    segment = test_segment("unused");
+    *sj_chunk_word(segment, 0) = 0;
+    heap_is_damaged(segment, 5 << 20);
 }
 
 #ifdef SJ_SEAM
@@ -80,6 +132,10 @@ static void the_log_never_grows_into_what_its_commit_frees(void)
 int main(void)
 {
     test_begin();
+    a_paged_chunk_beyond_the_file_is_damage();
+    a_bitmap_with_more_blocks_than_the_slab_is_damage();
+    a_slab_among_the_metadata_is_damage();
+    metadata_that_is_said_to_be_free_is_damage();
 #ifdef SJ_SEAM
     the_log_never_grows_into_what_its_commit_frees();
 #endif
