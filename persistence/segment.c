@@ -414,22 +414,29 @@ int sj_segment_sync(struct sj_segment *segment)
     return segment->domain->sync(segment);
 }
 
-int sj_segment_close(struct sj_segment *segment, bool last)
+/* The last one out: what was written, by it or by others before, is synced and marked clean. */
+static int mark_clean(struct sj_segment *segment)
 {
     struct sj_super super;
     uint64_t which;
+    int error = sj_super_read(segment->fd, segment->name, &super, &which);
+    if (error != SJ_OK || (super.state & SJ_STATE_CLEAN) != 0 ||
+        (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
+        return error;
+    if (!segment->writable && mprotect(segment->base, 2 * SJ_PAGE, PROT_READ | PROT_WRITE) != 0)
+        return sj_segment_failed(segment->name, "mprotect");
+    error = sj_segment_sync(segment);
+    return error == SJ_OK ? sj_super_update(segment, SJ_STATE_CLEAN) : error;
+}
+
+int sj_segment_close(struct sj_segment *segment, bool last)
+{
     int error = SJ_OK;
     SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
-    if (segment->wal != NULL) {
+    if (segment->wal != NULL)
         error = sj_wal_detach(segment, last);
-    } else if (last && segment->writable) {
-        error = sj_super_read(segment->fd, segment->name, &super, &which);
-        if (error == SJ_OK && (super.state & SJ_STATE_CLEAN) == 0) {
-            error = sj_segment_sync(segment);
-            if (error == SJ_OK)
-                error = sj_super_update(segment, SJ_STATE_CLEAN);
-        }
-    }
+    else if (last && segment->rw_possible)
+        error = mark_clean(segment);
     discard(segment);
     return error;
 }

@@ -63,7 +63,8 @@ SJ_API void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, v
 /* Ends the exclusive presence of the first one: others may come in. */
 SJ_API void sj_lock_join(struct sj_lock *lock);
 
-/* Whether no other process is present; if so, nobody can come in until sj_lock_close. */
+/* Whether no other process is present; if so, nobody can come in until sj_lock_close, which follows
+ * in any case. Waits for those that are in between. */
 SJ_API bool sj_lock_last(struct sj_lock *lock);
 
 /* Whether a thread of this process is inside. */

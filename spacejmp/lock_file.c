@@ -21,14 +21,19 @@
 
 #define OPEN_POLL_NS 1000000l
 
-static int ofd_lock(int fd, short type, long byte)
+static int ofd_command(int fd, int command, short type, long byte)
 {
     struct flock range = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     int result;
     do
-        result = fcntl(fd, F_OFD_SETLK, &range);
+        result = fcntl(fd, command, &range);
     while (result != 0 && errno == EINTR);
     return result;
+}
+
+static int ofd_lock(int fd, short type, long byte)
+{
+    return ofd_command(fd, F_OFD_SETLK, type, byte);
 }
 
 static int file_error(const char *path, const char *call)
@@ -75,11 +80,22 @@ static void lay_out(struct sj_lock_page *page)
     page->magic = SJ_LOCK_MAGIC;
 }
 
+/* Makes the file a page of zeros. */
+static int empty_page(int fd)
+{
+    int result = ftruncate(fd, 0);
+    if (result != 0)
+        return result;
+    do
+        result = fallocate(fd, 0, 0, sizeof(struct sj_lock_page));
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
 static int map_page(struct sj_lock *lock, const char *path, bool first)
 {
     struct stat status;
-    if (first && (ftruncate(lock->fd, 0) != 0 ||
-                  fallocate(lock->fd, 0, 0, sizeof(struct sj_lock_page)) != 0))
+    if (first && empty_page(lock->fd) != 0)
         return file_error(path, "fallocate");
     if (fstat(lock->fd, &status) != 0 || (size_t)status.st_size < sizeof(struct sj_lock_page))
         return sj_error(SJ_EIO, "lock file %s: is too short; was it written to by a program?",
@@ -155,6 +171,7 @@ void sj_lock_join(struct sj_lock *lock)
 
 bool sj_lock_last(struct sj_lock *lock)
 {
+    ofd_command(lock->fd, F_OFD_SETLKW, F_WRLCK, SJ_LOCK_CLOSING);
     return ofd_lock(lock->fd, F_WRLCK, SJ_LOCK_PRESENCE) == 0;
 }
 

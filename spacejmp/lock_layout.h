@@ -10,7 +10,8 @@
  *
  * OFD locks on bytes beyond the file tell who is alive: byte SJ_LOCK_PRESENCE is locked shared by
  * every process that has the space attached; byte SJ_LOCK_SLOT0 + i exclusively by the process that
- * owns slot i. The kernel frees both when the process dies.
+ * owns slot i; byte SJ_LOCK_CLOSING exclusively by the one that is detaching, so that of those that
+ * do so at the same time one sees itself alone. The kernel frees them when the process dies.
  */
 #ifndef SJ_SPACEJMP_LOCK_LAYOUT_H
 #define SJ_SPACEJMP_LOCK_LAYOUT_H
@@ -23,6 +24,7 @@
 #define SJ_LOCK_VERSION  1u
 #define SJ_LOCK_SLOTS    960u
 #define SJ_LOCK_PRESENCE (1l << 40)
+#define SJ_LOCK_CLOSING  (SJ_LOCK_PRESENCE - 1)
 #define SJ_LOCK_SLOT0    (SJ_LOCK_PRESENCE + 1)
 
 struct sj_lock_slot {
