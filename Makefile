@@ -29,7 +29,7 @@ unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help deps check build demo test bench lint format werror native wheel-test clean
+.PHONY: help deps check build demo test bench lint format werror native crash crash-long wheel-test clean
 
 help:
 	@echo 'make build       .venv with the tools and an editable install'
@@ -39,6 +39,7 @@ help:
 	@echo 'make lint        ruff, mypy, clang-format, codespell'
 	@echo 'make format      lay out Python and C'
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
+	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
 	@echo 'make deps        the Debian packages that build and tests need, if they are missing'
@@ -137,6 +138,19 @@ build/seam/build.ninja: | $(VENV)/.tools
 native: $(NATIVE)/build.ninja build/seam/build.ninja
 	$(SANITIZER) $(BIN)/meson test -C $(NATIVE) --print-errorlogs
 	$(BIN)/meson test -C build/seam --print-errorlogs
+
+# What a crash can leave of the media, recovered and examined (docs/reliability.md).
+EXPLORE := build/seam/tests/native/test_explore
+
+$(EXPLORE): build/seam/build.ninja FORCE
+	@$(BIN)/ninja --quiet -C build/seam tests/native/test_explore
+FORCE:
+
+crash: $(EXPLORE)
+	$(EXPLORE) --jobs 2
+
+crash-long: $(EXPLORE)
+	$(EXPLORE) --jobs 2 --length 2 --cap 1024 --deep 8 --images 10000000
 
 # The optimiser sees more, so it warns of more: the same C once more as it is shipped.
 build/werror/build.ninja: | $(VENV)/.tools

@@ -369,16 +369,22 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
                          path, (unsigned long long)super.features_ro_compat);
     if (error == SJ_OK)
         error = map(segment, path, super.base);
-    if (error == SJ_OK && !sj_log_is_valid(segment))
-        error = sj_segment_damaged(segment, super.base + SJ_LOG_AT, "a log header");
-    if (error == SJ_OK && first &&
-        (sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL))
-        error = sj_segment_recover(segment);
+    if (error == SJ_OK)
+        error = sj_segment_take_over(segment, first);
     if (error != SJ_OK) {
         discard(segment);
         return error;
     }
     *opened = segment;
+    return SJ_OK;
+}
+
+int sj_segment_take_over(struct sj_segment *segment, bool first)
+{
+    if (!sj_log_is_valid(segment))
+        return sj_segment_damaged(segment, (uint64_t)(uintptr_t)segment->log, "a log header");
+    if (first && (sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL))
+        return sj_segment_recover(segment);
     return SJ_OK;
 }
 

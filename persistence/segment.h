@@ -113,6 +113,10 @@ static inline void sj_segment_forget_hints(struct sj_segment *segment)
     segment->hints = (struct sj_page_hints){0};
 }
 
+/* Checks the log of a segment that has just been mapped; the first process to attach rolls back what
+ * a dead one had begun. SJ_ECORRUPT. */
+int sj_segment_take_over(struct sj_segment *segment, bool first);
+
 /* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT. */
 SJ_API int sj_segment_recover(struct sj_segment *segment);
 

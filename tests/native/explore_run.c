@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+/* explore_run.c: crashing, recovering, going on (explore_run.h). */
+#include "explore_run.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "explore_segment.h"
+
+#define TABLE_BITS  18
+#define STUCK_S_MAX 20 /* no image takes that long */
+
+const struct explore_mode explore_modes[] = {
+    {"power-line", 64}, {"power-sector", 512}, {"power-page", 4096}, {"process", 0}};
+const uint32_t explore_modes_count = sizeof explore_modes / sizeof explore_modes[0];
+
+struct explore_totals *explore_totals;
+
+/* ------------------------------------------------------------------ what is known of images */
+
+struct known {
+    uint64_t sum;
+    uint64_t digest;
+};
+
+struct table {
+    uint32_t count;
+    struct known known[1u << TABLE_BITS];
+};
+
+/* The place of a sum in the table: it is free when the sum there is another one. */
+static struct known *table_at(struct table *table, uint64_t sum)
+{
+    if (table->count > (1u << TABLE_BITS) / 10 * 7) {
+        memset(table->known, 0, sizeof table->known);
+        table->count = 0;
+    }
+    sum += sum == 0;
+    uint64_t at = sum >> 7;
+    while (table->known[at & ((1u << TABLE_BITS) - 1)].sum != 0 &&
+           table->known[at & ((1u << TABLE_BITS) - 1)].sum != sum)
+        at++;
+    return &table->known[at & ((1u << TABLE_BITS) - 1)];
+}
+
+static bool table_get(struct table *table, uint64_t sum, uint64_t *digest)
+{
+    const struct known *known = table_at(table, sum);
+    *digest = known->digest;
+    return known->sum != 0;
+}
+
+static void table_put(struct table *table, uint64_t sum, uint64_t digest)
+{
+    struct known *known = table_at(table, sum);
+    table->count += known->sum == 0;
+    *known = (struct known){sum + (sum == 0), digest};
+}
+
+/* ------------------------------------------------------------------ levels */
+
+/* One level: what a process does from a certain image on. Level 0 begins with the seed state. */
+struct level {
+    struct process process;
+    struct trace trace;
+    struct media media;
+    struct media_rules rules;
+    struct model model[EXPLORE_LENGTH_MAX + 1]; /* [i]: after i operations */
+    uint32_t operation[EXPLORE_LENGTH_MAX];
+    uint32_t operations;
+};
+
+static struct {
+    const struct world *world;
+    const struct explore_mode *mode;
+    const struct explore_options *options;
+    struct sj_segment *opened;
+    uint64_t random;
+    uint32_t follow; /* counts through the pairs of operations that follow a recovery */
+    uint32_t depth;  /* levels that are being crashed */
+    uint64_t progress;
+    struct table images, contents;
+    struct level level[EXPLORE_DEPTH_MAX + 1];
+} now;
+
+/* ------------------------------------------------------------------ violations */
+
+static void describe_level(const struct level *level, bool crashed)
+{
+    printf("  level %u:", (unsigned)(level - now.level));
+    for (uint32_t i = 0; i < level->operations; i++)
+        printf(" %s", now.world->operation[level->operation[i]].name);
+    printf("\n");
+    if (crashed)
+        media_describe(&level->media, (uint64_t)(uintptr_t)now.opened->base);
+}
+
+static _Noreturn void violation(const char *what)
+{
+    const struct level *first = &now.level[0];
+    __atomic_add_fetch(&explore_totals->violations, 1, __ATOMIC_RELAXED);
+    printf("\nVIOLATION: %s\n", what);
+    if (now.world != NULL) {
+        printf("  world %s, mode %s\n", now.world->name, now.mode->name);
+        for (uint32_t i = 0; i <= now.depth; i++)
+            describe_level(&now.level[i], i < now.depth);
+        printf("  again: test_explore --seed %" PRIu64 " --world %s --mode %s --depth %u --cap "
+               "%" PRIu64 " --random %u --deep %u --sequence ",
+               now.options->seed, now.world->name, now.mode->name, now.options->depth,
+               now.options->cap, now.options->random, now.options->deep);
+        for (uint32_t i = 0; i < first->operations; i++)
+            printf("%s%s", i == 0 ? "" : ",", now.world->operation[first->operation[i]].name);
+        printf("\n");
+    }
+    fflush(stdout);
+    _exit(1);
+}
+
+_Noreturn void explore_fail(const char *file, int line, const char *what)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%s:%d: not true: %s (last error: %s)", file, line, what,
+             sj_error_detail());
+    violation(text);
+}
+
+static void on_signal(int number)
+{
+    violation(strsignal(number)); /* not safe in a handler, but the process ends here anyway */
+}
+
+static void on_alarm(int number)
+{
+    static uint64_t before;
+    (void)number;
+    if (before == now.progress && now.world != NULL)
+        violation("an image that takes for ever");
+    before = now.progress;
+}
+
+void explore_catch_signals(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+    struct itimerval often = {{STUCK_S_MAX, 0}, {STUCK_S_MAX, 0}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        signal(numbers[i], on_signal);
+    signal(SIGALRM, on_alarm);
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+/* ------------------------------------------------------------------ running */
+
+static uint64_t draw(void)
+{
+    now.random += 0x9e3779b97f4a7c15ull;
+    return trace_mix(now.random, 0xbf58476d1ce4e5b9ull);
+}
+
+/* Runs one more operation of a level; its stores go to the level's trace. Mark 2 i: model i holds;
+ * mark 2 i + 1: model i or i + 1. */
+static void run(struct level *level, uint32_t operation)
+{
+    uint32_t number = level->operations++;
+    level->operation[number] = operation;
+    level->model[number + 1] = level->model[number];
+    trace_current = &level->trace;
+    trace_add(trace_current, TRACE_MARK, 0, 2 * number + 1);
+    now.world->operation[operation].run(&level->process, &level->model[number + 1]);
+    trace_add(trace_current, TRACE_MARK, 0, 2 * (number + 1));
+    trace_current = NULL;
+    __atomic_add_fetch(&explore_totals->operations, 1, __ATOMIC_RELAXED);
+}
+
+/* Crashes what the level has done, from event `from` on. Memory goes back to what it was before. */
+static void walk(struct level *level, uint32_t from)
+{
+    struct media *media = &level->media;
+    now.depth = (uint32_t)(level - now.level) + 1;
+    trace_undo(&level->trace);
+    media_walk(media, &level->rules, &now.random, &level->trace, from);
+    __atomic_add_fetch(&explore_totals->points, media->looks, __ATOMIC_RELAXED);
+    media->looks = 0;
+    now.depth--;
+}
+
+/* Recovers the image that memory is, and finds out what is in it then. */
+static uint64_t recover(struct level *level)
+{
+    uint64_t digest;
+    process_start(&level->process, now.opened, now.world);
+    level->trace.count = level->operations = 0;
+    trace_current = &level->trace;
+    trace_add(trace_current, TRACE_MARK, 0, 0);
+    int error = process_attach(&level->process);
+    trace_current = NULL;
+    if (error == SJ_OK && !table_get(&now.contents, trace_sum.data, &digest)) {
+        error = now.world->examine(&level->process, &digest);
+        table_put(&now.contents, trace_sum.data, digest);
+    }
+    if (error != SJ_OK) {
+        char text[700];
+        snprintf(text, sizeof text, "%s: %s", sj_error_text(error), sj_error_detail());
+        violation(text);
+    }
+    return digest;
+}
+
+/* The model that the contents equal, of those that they may equal at the media's mark. */
+static const struct model *allowed(const struct level *level, uint64_t digest)
+{
+    uint32_t mark = level->media.mark;
+    for (uint32_t i = mark / 2; i <= mark / 2 + mark % 2; i++)
+        if (level->model[i].digest == digest)
+            return &level->model[i];
+    violation(mark % 2 != 0 ? "neither what was before the operation nor what is after it"
+                            : "not what was acknowledged");
+}
+
+static uint32_t follower(void)
+{
+    for (;;) {
+        uint32_t operation = (uint32_t)(draw() % now.world->operations);
+        if (!now.world->operation[operation].heavy)
+            return operation;
+    }
+}
+
+/* A recovered level goes on with two operations, and is crashed everywhere. Memory is the image
+ * again afterwards. */
+static void go_on(struct level *level, const struct model *model)
+{
+    level->model[0] = *model;
+    run(level, follower());
+    run(level, follower());
+    walk(level, 0);
+    __atomic_add_fetch(&explore_totals->deep, 1, __ATOMIC_RELAXED);
+}
+
+static void visit(struct media *media)
+{
+    struct level *level = media->context, *next = level + 1;
+    uint64_t digest, image = trace_sum.all;
+    now.progress++;
+    if (table_get(&now.images, image, &digest)) {
+        allowed(level, digest);
+        __atomic_add_fetch(&explore_totals->repeats, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    digest = recover(next);
+    const struct model *model = allowed(level, digest);
+    table_put(&now.images, image, digest);
+    __atomic_add_fetch(&explore_totals->images, 1, __ATOMIC_RELAXED);
+    uint32_t number = (uint32_t)(next - now.level);
+    if (number < now.options->depth && draw() % media->expected < level->rules.deep)
+        go_on(next, model);
+    else
+        trace_undo(&next->trace);
+    if (trace_sum.all != image)
+        violation("the explorer has lost its place");
+}
+
+/* ------------------------------------------------------------------ sequences */
+
+static void level_set_up(uint32_t number)
+{
+    struct level *level = &now.level[number];
+    uint64_t cap = now.options->cap >> 3 * number;
+    level->rules = (struct media_rules){
+        .granule = now.mode->granule,
+        .cap = now.world->large ? cap / 16 : cap,
+        .random = now.options->random >> 2 * number,
+        .deep = now.world->large ? 1 : now.options->deep >> 2 * number,
+    };
+    level->media.visit = visit;
+    level->media.context = level;
+}
+
+static bool is_wanted(uint32_t place, uint32_t operation)
+{
+    const char *name = now.options->sequence;
+    if (name == NULL)
+        return true;
+    for (; place > 0; place--) {
+        name = strchr(name, ',');
+        if (name == NULL)
+            return false;
+        name++;
+    }
+    size_t bytes = strlen(now.world->operation[operation].name);
+    return strncmp(name, now.world->operation[operation].name, bytes) == 0 &&
+           (name[bytes] == ',' || name[bytes] == '\0');
+}
+
+/* Crashes `operation` after those that the level has run, then those that may come after it. */
+static void descend(uint32_t operation)
+{
+    static struct process saved[EXPLORE_LENGTH_MAX];
+    struct level *level = &now.level[0];
+    uint32_t place = level->operations, from = level->trace.count;
+    process_copy(&saved[place], &level->process);
+    run(level, operation);
+    for (uint32_t i = 0; i <= place; i++)
+        now.random = trace_mix(now.options->seed + i, now.random + level->operation[i]);
+    walk(level, from + 1);
+    trace_redo(&level->trace);
+    bool heavy = now.world->operation[operation].heavy;
+    uint32_t length = heavy && now.options->length > 2 ? 2 : now.options->length;
+    if (level->operations < length)
+        for (uint32_t next = 0; next < now.world->operations; next++)
+            if (is_wanted(place + 1, next))
+                descend(next);
+    struct trace undone = {level->trace.event + from, level->trace.count - from, 0};
+    trace_undo(&undone);
+    level->trace.count = from;
+    level->operations = place;
+    process_copy(&level->process, &saved[place]);
+}
+
+void explore_world(const struct world *world, const struct explore_mode *mode,
+                   const struct explore_options *options, uint32_t first)
+{
+    struct level *level = &now.level[0];
+    now.mode = mode;
+    now.options = options;
+    now.depth = 0;
+    now.random = trace_mix(options->seed, first);
+    memset(&now.images, 0, sizeof now.images);
+    memset(&now.contents, 0, sizeof now.contents);
+    memset(&level->model[0], 0, sizeof level->model[0]);
+    level->operations = level->trace.count = 0;
+    now.opened = explored_open(mode->granule != 0, options->seed);
+    now.world = world;
+    for (uint32_t i = 0; i <= EXPLORE_DEPTH_MAX; i++)
+        level_set_up(i);
+    process_start(&level->process, now.opened, world);
+    world->seed(&level->process, &level->model[0]);
+    explored_settle(now.opened);
+    if (is_wanted(0, first))
+        descend(first);
+    now.world = NULL;
+    explored_close(now.opened);
+}

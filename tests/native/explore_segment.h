@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* explore_segment.h: the segment that is explored, and processes that have it open. */
+#ifndef SJ_TESTS_EXPLORE_SEGMENT_H
+#define SJ_TESTS_EXPLORE_SEGMENT_H
+
+#include "explore_world.h"
+
+/* A fresh segment in shared memory, in a domain whose flushes and fences are only told. */
+struct sj_segment *explored_open(bool power_loss, uint64_t seed);
+
+/* All that was done so far is certain. */
+void explored_settle(const struct sj_segment *segment);
+
+void explored_close(struct sj_segment *segment);
+
+/* A process that has the segment open and has done nothing yet. */
+void process_start(struct process *process, const struct sj_segment *opened,
+                   const struct world *world);
+
+/* What the first process to attach does with what it finds: the errors of sj_segment_open. */
+int process_attach(struct process *process);
+
+void process_copy(struct process *target, const struct process *source);
+
+#endif

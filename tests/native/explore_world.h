@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * explore_world.h: what the explorer runs: worlds, their operations, and what must hold.
+ *
+ * A world is a segment with some structures in it and an alphabet of operations. An operation
+ * changes the segment and, beside it, a model: a plain table that says what must be in it. So for
+ * any crash image there are one or two models that its contents may equal.
+ *
+ * How to add one: fill in a `struct world`, with its seed, operations and examination, and name it
+ * in explore_worlds().
+ */
+#ifndef SJ_TESTS_EXPLORE_WORLD_H
+#define SJ_TESTS_EXPLORE_WORLD_H
+
+#include <stdio.h>
+
+#include "explore_trace.h"
+
+#include "persistence/segment.h"
+#include "structures/btree.h"
+#include "structures/hashmap.h"
+
+#define MODEL_ROOTS      3
+#define MODEL_KEYS       6144 /* that root 0 may have; the others MODEL_KEYS_OTHER */
+#define MODEL_KEYS_OTHER 128
+
+/* What must be in the segment: which value each key has in each root, 0: none. */
+struct model {
+    uint64_t digest; /* of all that is there, kept up to date */
+    uint32_t items;  /* of root 0 in the seed state: its keys are 0, 2, … 2 items − 2 */
+    bool present[MODEL_ROOTS];
+    uint8_t version[MODEL_KEYS + (MODEL_ROOTS - 1) * MODEL_KEYS_OTHER];
+};
+
+struct world;
+
+/* One process that has the segment open: its volatile state. */
+struct process {
+    struct sj_segment segment;
+    const struct world *world;
+    struct {
+        bool open;
+        struct sj_btree tree;
+        struct sj_hashmap map;
+    } root[MODEL_ROOTS];
+};
+
+struct operation {
+    const char *name;
+    void (*run)(struct process *process, struct model *model);
+    bool heavy; /* many stores: never one of the two that follow a recovery */
+};
+
+struct world {
+    char name[48];
+    enum sj_kind kind; /* of the structures */
+    struct sj_kinds kinds;
+    uint32_t items;     /* of root 0 in the seed state */
+    bool about_to_grow; /* some more, so that the next one makes the structure grow */
+    bool lean;          /* thinned out, so that the next deletion makes it shrink */
+    bool large;         /* an examination takes long: fewer images */
+    const struct operation *operation;
+    uint32_t operations;
+    /* Fills the fresh segment. */
+    void (*seed)(struct process *process, struct model *model);
+    /* Verifies everything and gives the digest of what is there. SJ_ECORRUPT and such. */
+    int (*examine)(struct process *process, uint64_t *digest);
+};
+
+#define WORLDS_MAX 96
+
+/* All worlds; how many. */
+uint32_t explore_worlds(struct world *worlds);
+
+/* The mappings' worlds, appended to `worlds`; how many there are then (explore_map.c). */
+uint32_t map_worlds(struct world *worlds, uint32_t count);
+
+/* What went wrong while an operation ran, or was a requirement of the explorer: ends the run. */
+_Noreturn void explore_fail(const char *file, int line, const char *what);
+
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            explore_fail(__FILE__, __LINE__, #condition);                                          \
+    } while (0)
+
+#endif
