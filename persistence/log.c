@@ -11,7 +11,11 @@
  *     transaction, or from another place, is never taken for one of this.
  * I3  Undoing a valid entry is right whether or not its range was ever changed, any number of
  *     times.
- * I4  Extents beyond the first are chunks in state LOG. log->extents is stored after their words,
+ * I4  A generation is one process's. When the machine stops, entries and stamps of a transaction may
+ *     be on the media without the first entry, so that nothing is rolled back: none of them may
+ *     come to count in another transaction of that generation. So each process takes a new one
+ *     before its first change.
+ * I5  Extents beyond the first are chunks in state LOG. log->extents is stored after their words,
  *     and lowered before them: a LOG chunk that no extent covers is unused (recovery says so).
  *
  * Crash rule: after any subset of the unfenced stores the valid entries include all that were
@@ -253,14 +257,23 @@ static void release_extents(struct sj_segment *segment, uint64_t kept)
         sj_chunks_give_back_from_log(segment, log->extent[i].at);
 }
 
+static void store_generation(struct sj_segment *segment, uint64_t generation)
+{
+    sj_store(&segment->log->generation, generation);
+    sj_flush(segment->domain, &segment->log->generation, sizeof generation);
+    sj_fence(segment->domain);
+}
+
 void sj_log_commit(struct sj_segment *segment)
 {
-    struct sj_log *log = segment->log;
     sj_fence(segment->domain);
-    sj_store(&log->generation, segment->tx.generation + 1);
-    sj_flush(segment->domain, &log->generation, sizeof log->generation);
-    sj_fence(segment->domain);
+    store_generation(segment, segment->tx.generation + 1);
     release_extents(segment, EXTENTS_KEPT);
+}
+
+void sj_log_retire(struct sj_segment *segment)
+{
+    store_generation(segment, sj_load(&segment->log->generation) + 1);
 }
 
 /* The entry at `cursor` when it counts, else NULL. `limit`: the end of its extent. */

@@ -411,17 +411,13 @@ int sj_segment_recover(struct sj_segment *segment)
 int sj_segment_mark_dirty(struct sj_segment *segment)
 {
     int error = sj_super_update(segment, 0);
+    if (error == SJ_OK)
+        sj_log_retire(segment);
     segment->dirty = error == SJ_OK;
     return error;
 }
 
-int sj_segment_sync(struct sj_segment *segment)
-{
-    return segment->domain->sync(segment);
-}
-
-/* The last one out: what was written, by it or by others before, is synced and marked clean. */
-static int mark_clean(struct sj_segment *segment)
+int sj_segment_mark_clean(struct sj_segment *segment)
 {
     struct sj_super super;
     uint64_t which;
@@ -435,6 +431,11 @@ static int mark_clean(struct sj_segment *segment)
     return error == SJ_OK ? sj_super_update(segment, SJ_STATE_CLEAN) : error;
 }
 
+int sj_segment_sync(struct sj_segment *segment)
+{
+    return segment->domain->sync(segment);
+}
+
 int sj_segment_close(struct sj_segment *segment, bool last)
 {
     int error = SJ_OK;
@@ -442,7 +443,7 @@ int sj_segment_close(struct sj_segment *segment, bool last)
     if (segment->wal != NULL)
         error = sj_wal_detach(segment, last);
     else if (last && segment->rw_possible)
-        error = mark_clean(segment);
+        error = sj_segment_mark_clean(segment);
     discard(segment);
     return error;
 }
@@ -478,6 +479,9 @@ int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
     }
     if (error != SJ_OK)
         return error;
+    /* Where stores go to the media by themselves, so may this one before the file's new size. */
+    if (segment->domain->flush != NULL && fsync(segment->fd) != 0)
+        return sj_segment_failed(segment->name, "fsync");
     sj_store(&segment->root_page->committed, end);
     sj_flush(segment->domain, &segment->root_page->committed, sizeof(uint64_t));
     sj_fence(segment->domain);

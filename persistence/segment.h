@@ -108,6 +108,9 @@ SJ_API int sj_segment_commit(struct sj_segment *segment, uint64_t bytes);
 /* Notes on the media that the segment is being written to; before its first change. SJ_EIO. */
 int sj_segment_mark_dirty(struct sj_segment *segment);
 
+/* Notes on the media that all of it is there, after its last change. SJ_EIO. */
+int sj_segment_mark_clean(struct sj_segment *segment);
+
 static inline void sj_segment_forget_hints(struct sj_segment *segment)
 {
     segment->hints = (struct sj_page_hints){0};

@@ -5,7 +5,7 @@
  * Root 0 is there from the beginning; root 1 comes and goes; root 2 is bulk loaded (or filled in one
  * transaction) and dropped. A key is made of its number, a value of the key's and its version's.
  */
-#include "explore_world.h"
+#include "explore_segment.h"
 
 #include <string.h>
 
@@ -328,6 +328,12 @@ static void toggle_root(struct process *process, struct model *model)
         create(process, model, 1);
 }
 
+static void reopen(struct process *process, struct model *model)
+{
+    (void)model;
+    process_reopen(process);
+}
+
 /* Many changes in one transaction: nodes are made, split and merged in it. */
 static void many(struct process *process, struct model *model)
 {
@@ -382,6 +388,7 @@ static const struct operation operations[] = {
     {"transaction", transaction, false},
     {"aborted", aborted, false},
     {"savepoints", savepoints, false},
+    {"reopen", reopen, false},
     {"root", toggle_root, false},
     {"clear", clear, true},
     {"many", many, true},

@@ -18,12 +18,24 @@
 
 #include "persistence/log.h"
 #include "persistence/seam.h"
+#include "persistence/superblock.h"
 
 #define EXPLORE_BASE 0x3f0000000000ull
+#define CLEAN_MAX    4096
+#define SUPER_MAX    64
 
 static uint64_t file_bytes;
 static uint64_t random_state;
 static char path[80];
+
+static uint64_t clean_sum[CLEAN_MAX]; /* of memory when it was marked clean */
+static uint32_t clean_count;
+
+static struct super_known {
+    uint64_t sum;
+    uint64_t state;
+} super_known[SUPER_MAX];
+static uint32_t super_count;
 
 /* ------------------------------------------------------------------ the domain */
 
@@ -38,13 +50,10 @@ static void drain(void)
 
 static int sync_all(struct sj_segment *segment)
 {
-    if (trace_current == NULL)
-        return SJ_OK;
-    trace_add(trace_current, TRACE_FLUSH, (uint64_t)(uintptr_t)segment->base,
-              sj_segment_committed(segment));
-    trace_add(trace_current, TRACE_FLUSH, (uint64_t)(uintptr_t)&file_bytes, sizeof file_bytes);
-    trace_add(trace_current, TRACE_FENCE, 0, 0);
-    return SJ_OK;
+    if (trace_current != NULL)
+        trace_add(trace_current, TRACE_FLUSH, (uint64_t)(uintptr_t)segment->base,
+                  sj_segment_committed(segment));
+    return fsync(segment->fd);
 }
 
 static const struct sj_domain domain_power = {
@@ -67,6 +76,7 @@ static const struct sj_domain domain_process = {
 
 int __real_fallocate64(int fd, int mode, off_t offset, off_t bytes);
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t bytes);
+int __wrap_fsync(int fd);
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags);
 
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t bytes)
@@ -78,6 +88,17 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t bytes)
         trace_poke((uint64_t)(uintptr_t)&file_bytes, end);
     }
     return result;
+}
+
+/* Memory that was stored to and not flushed is not the file's own business. */
+int __wrap_fsync(int fd)
+{
+    (void)fd;
+    if (trace_current == NULL)
+        return 0;
+    trace_add(trace_current, TRACE_FLUSH, (uint64_t)(uintptr_t)&file_bytes, sizeof file_bytes);
+    trace_add(trace_current, TRACE_FENCE, 0, 0);
+    return 0;
 }
 
 ssize_t __wrap_getrandom(void *buffer, size_t bytes, unsigned flags)
@@ -102,8 +123,12 @@ struct sj_segment *explored_open(bool power_loss, uint64_t seed)
     REQUIRE(sj_segment_create(path, &spec) == SJ_OK);
     REQUIRE(sj_segment_open(path, true, true, false, &segment) == SJ_OK);
     segment->domain = power_loss ? &domain_power : &domain_process;
-    uint64_t log = (uint64_t)(uintptr_t)segment->base + SJ_LOG_EXTENT0_AT;
-    trace_sum = (struct trace_sum){.log_from = log, .log_to = log + SJ_LOG_EXTENT0_BYTES};
+    uint64_t base = (uint64_t)(uintptr_t)segment->base;
+    trace_sum = (struct trace_sum){.log_from = base + SJ_LOG_EXTENT0_AT,
+                                   .log_bytes = SJ_LOG_EXTENT0_BYTES,
+                                   .super_from = base + SJ_SUPER_A,
+                                   .super_bytes = 2 * SJ_PAGE};
+    clean_count = super_count = 0;
     return segment;
 }
 
@@ -143,17 +168,58 @@ void process_start(struct process *process, const struct sj_segment *opened,
     static const struct process nothing;
     struct process fresh = nothing;
     fresh.segment = *opened;
-    fresh.segment.dirty = true; /* or each process would begin with a new superblock */
+    fresh.segment.dirty = false;
     memset(&fresh.segment.tx, 0, sizeof fresh.segment.tx);
     sj_segment_forget_hints(&fresh.segment);
     fresh.world = world;
     process_copy(process, &fresh);
 }
 
+/* What memory is but for its superblocks. */
+static uint64_t rest_sum(void)
+{
+    return trace_sum.all - trace_sum.super;
+}
+
+void process_reopen(struct process *process)
+{
+    REQUIRE(sj_segment_mark_clean(&process->segment) == SJ_OK);
+    REQUIRE(clean_count < CLEAN_MAX);
+    clean_sum[clean_count++] = rest_sum();
+    process->segment.dirty = false;
+}
+
+/* One of the superblocks counts; and one that says "clean" is there only with all that it was said
+ * of. What was read once is known by its sum. */
+static int check_super(const struct sj_segment *segment)
+{
+    struct sj_super super;
+    uint64_t which;
+    uint32_t i = 0;
+    while (i < super_count && super_known[i].sum != trace_sum.super)
+        i++;
+    if (i == super_count) {
+        int error = sj_super_read(segment->fd, segment->name, &super, &which);
+        if (error != SJ_OK)
+            return error;
+        i = super_count = super_count < SUPER_MAX ? super_count + 1 : SUPER_MAX;
+        super_known[--i] = (struct super_known){trace_sum.super, super.state};
+    }
+    if ((super_known[i].state & SJ_STATE_CLEAN) == 0)
+        return SJ_OK;
+    for (uint32_t c = 0; c < clean_count; c++)
+        if (clean_sum[c] == rest_sum())
+            return SJ_OK;
+    return sj_error(SJ_EUNCLEAN, "the superblock says clean, but something has changed");
+}
+
 int process_attach(struct process *process)
 {
     struct sj_segment *segment = &process->segment;
     uint64_t committed = sj_segment_committed(segment);
+    int error = check_super(segment);
+    if (error != SJ_OK)
+        return error;
     if (committed > file_bytes)
         return sj_error(SJ_ETRUNCATED, "the file has %llu bytes, the segment in it %llu",
                         (unsigned long long)file_bytes, (unsigned long long)committed);

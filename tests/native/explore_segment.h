@@ -17,6 +17,9 @@ void explored_close(struct sj_segment *segment);
 void process_start(struct process *process, const struct sj_segment *opened,
                    const struct world *world);
 
+/* The last process closes the segment, and another one opens it. */
+void process_reopen(struct process *process);
+
 /* What the first process to attach does with what it finds: the errors of sj_segment_open. */
 int process_attach(struct process *process);
 

@@ -13,9 +13,9 @@
  * but trace_hook(): events of files (a write is stores, fdatasync is a flush of all and a fence)
  * can be put into a trace as well.
  *
- * trace_sum is a sum over every word that was stored through trace_poke() or the hook: equal memory
- * has equal sums. Words of the log's first extent are in `all` only: recovered memory that differs
- * there alone has the same contents.
+ * trace_sum has sums over every word that was stored through trace_poke() or the hook: equal memory
+ * has equal sums. Recovered memory that differs in the log or in the superblocks alone has the same
+ * contents.
  */
 #ifndef SJ_TESTS_EXPLORE_TRACE_H
 #define SJ_TESTS_EXPLORE_TRACE_H
@@ -42,8 +42,10 @@ struct trace {
 
 struct trace_sum {
     uint64_t all;
-    uint64_t data; /* without [log_from, log_to) */
-    uint64_t log_from, log_to;
+    uint64_t data;                /* without the log's first extent and the superblocks */
+    uint64_t super;               /* the superblocks alone */
+    uint64_t log_from, log_bytes; /* set by the one who explores */
+    uint64_t super_from, super_bytes;
 };
 
 extern struct trace_sum trace_sum;
@@ -79,7 +81,9 @@ static inline void trace_sum_change(uint64_t at, uint64_t old, uint64_t value)
 {
     uint64_t change = trace_word(at, value) - trace_word(at, old);
     trace_sum.all += change;
-    if (at - trace_sum.log_from >= trace_sum.log_to - trace_sum.log_from)
+    if (at - trace_sum.super_from < trace_sum.super_bytes)
+        trace_sum.super += change;
+    else if (at - trace_sum.log_from >= trace_sum.log_bytes)
         trace_sum.data += change;
 }
 
