@@ -2,8 +2,9 @@
 /*
  * explore_map.c: the worlds of BTree and HashMap: their seeds, their operations, their contents.
  *
- * Root 0 is there from the beginning; root 1 comes and goes; root 2 is bulk loaded (or filled in one
- * transaction) and dropped. A key is made of its number, a value of the key's and its version's.
+ * Root 0 is there from the beginning; root 1 comes and goes; root 2 is bulk loaded (or filled in
+ * one transaction) and dropped. A key is made of its number, a value of the key's and its
+ * version's.
  */
 #include "explore_segment.h"
 

@@ -3,8 +3,8 @@
  * explore_segment.c: the segment that is explored: its domain, and the system calls that are media
  * events too.
  *
- * The size of the file is a word of the media: fallocate() stores it, a sync of the file flushes and
- * fences it. getrandom() gives the run's own numbers, so that a run can be repeated.
+ * The size of the file is a word of the media: fallocate() stores it, a sync of the file flushes
+ * and fences it. getrandom() gives the run's own numbers, so that a run can be repeated.
  */
 #include "explore_segment.h"
 
