@@ -38,7 +38,8 @@
     X(SJ_EINVAL, 19, "InvalidArgumentError", "an argument is out of its range")                    \
     X(SJ_EINTR, 20, "KeyboardInterrupt", "a signal ended the wait")                                \
     X(SJ_EORDER, 21, "OrderError", "keys were expected in ascending order")                        \
-    X(SJ_EPERM, 22, "StorePermissionError", "the files do not grant the access asked for")
+    X(SJ_EPERM, 22, "StorePermissionError", "the files do not grant the access asked for")         \
+    X(SJ_EDAMAGED, 23, "SegmentDamagedError", "the store's files lost bytes while it was open")
 
 enum sj_error {
 #define SJ_ERROR_ENUM(name, code, exception, text) name = (code),

@@ -19,6 +19,7 @@
     ├── SpaceBusyError            TimeoutError
     ├── SpaceFullError            OSError       ENOSPC
     ├── StoreIOError              OSError       EIO
+    │   └── SegmentDamagedError
     ├── StorePermissionError      PermissionError
     ├── AddressConflictError      OSError       EADDRINUSE
     ├── UncleanShutdownError      OSError       EUCLEAN
@@ -62,6 +63,7 @@ __all__ = [
     "NotFoundError",
     "OrderError",
     "ReadOnlyError",
+    "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
     "SpaceJmpError",
@@ -188,6 +190,13 @@ class StoreIOError(_SystemError):
     _errno = errno.EIO
 
 
+class SegmentDamagedError(StoreIOError):
+    """The store's files were cut short, or could not be read, while the store was open.
+
+    The operation that raises it has changed nothing, and nor does any later one: close the store.
+    """
+
+
 class StorePermissionError(_SystemError, PermissionError):
     """The files or directories do not grant the access asked for."""
 
@@ -259,6 +268,7 @@ _CLASSES: dict[int, type[BaseException]] = {
     20: KeyboardInterrupt,
     21: OrderError,
     22: StorePermissionError,
+    23: SegmentDamagedError,
 }
 
 

@@ -84,6 +84,8 @@ static int next_extent(struct sj_segment *segment)
         sj_fence(segment->domain);
     }
     use_extent(tx, log, next);
+    if ((uint64_t)(tx->limit - tx->cursor) < entry_bytes(RANGE_BYTES_MAX))
+        return sj_segment_damaged(segment, (uint64_t)(uintptr_t)log, "the extents of the log");
     return SJ_OK;
 }
 
@@ -184,11 +186,14 @@ static bool may_be_undone(const struct sj_segment *segment, const struct sj_log_
 /* Checked again: on a damaged heap something may have been stored over the log meanwhile. */
 static void undo_entry(const struct sj_segment *segment, const struct sj_log_entry *entry)
 {
-    void *at = (void *)(uintptr_t)entry->at;
     if (!may_be_undone(segment, entry))
         return;
-    sj_copy(at, entry->old, entry->bytes);
-    sj_flush(segment->domain, at, entry->bytes);
+    void *at = (void *)(uintptr_t)sj_load(&entry->at);
+    uint64_t bytes = sj_load(&entry->bytes);
+    if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
+        return; /* what was read may be zeros */
+    sj_copy(at, entry->old, bytes);
+    sj_flush(segment->domain, at, bytes);
 }
 
 void sj_log_note_removal(struct sj_segment *segment)
@@ -209,7 +214,7 @@ static void forget_entries(struct sj_segment *segment, uint32_t entries)
     const struct sj_log *log = segment->log;
     while (tx->entries.count > entries) {
         uint64_t at = tx->entries.items[--tx->entries.count];
-        while (at - log->extent[tx->extent].at >= log->extent[tx->extent].bytes) {
+        while (tx->extent > 0 && at - log->extent[tx->extent].at >= log->extent[tx->extent].bytes) {
             sj_fence(segment->domain);
             use_extent(tx, log, tx->extent - 1);
         }
@@ -224,7 +229,7 @@ static void forget_entries(struct sj_segment *segment, uint32_t entries)
 void sj_log_undo(struct sj_segment *segment, uint32_t entries)
 {
     struct sj_tx *tx = &segment->tx;
-    if (tx->entries.count == entries)
+    if (tx->entries.count == entries || sj_segment_is_damaged(segment))
         return;
     sj_log_note_removal(segment);
     for (uint32_t i = tx->entries.count; i > entries; i--)
@@ -239,7 +244,11 @@ void sj_log_flush_ranges(const struct sj_segment *segment)
     for (uint32_t i = 0; i < tx->entries.count; i++) {
         const struct sj_log_entry *entry =
             (const struct sj_log_entry *)(uintptr_t)tx->entries.items[i];
-        sj_flush(segment->domain, (void *)(uintptr_t)entry->at, entry->bytes);
+        void *at = (void *)(uintptr_t)sj_load(&entry->at);
+        uint64_t bytes = sj_load(&entry->bytes);
+        if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
+            return;
+        sj_flush(segment->domain, at, bytes);
     }
 }
 
@@ -253,8 +262,12 @@ static void release_extents(struct sj_segment *segment, uint64_t kept)
     sj_store(&log->extents, kept);
     sj_flush(segment->domain, &log->extents, sizeof log->extents);
     sj_fence(segment->domain);
-    for (uint64_t i = kept; i < extents; i++)
-        sj_chunks_give_back_from_log(segment, log->extent[i].at);
+    for (uint64_t i = kept; i < extents; i++) {
+        uint64_t at = sj_load(&log->extent[i].at);
+        if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
+            return;
+        sj_chunks_give_back_from_log(segment, at);
+    }
 }
 
 static void store_generation(struct sj_segment *segment, uint64_t generation)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "persistence/log.h"
+#include "persistence/loss.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
 #include "persistence/superblock.h"
@@ -275,7 +276,7 @@ static int map(struct sj_segment *segment, const char *path, uint64_t base)
     segment->base = got;
     segment->root_page = (struct sj_root_page *)(segment->base + SJ_ROOT_PAGE_AT);
     segment->log = (struct sj_log *)(segment->base + SJ_LOG_AT);
-    return SJ_OK;
+    return sj_segment_guard(segment);
 }
 
 /* Whether the file has all that it says is committed; asked before anything is mapped. */
@@ -319,8 +320,10 @@ static void discard(struct sj_segment *segment)
 {
     if (segment->wal != NULL)
         sj_wal_detach(segment, false);
-    if (segment->base != NULL)
+    if (segment->base != NULL) {
+        sj_segment_unguard(segment);
         munmap(segment->base, segment->reserved);
+    }
     if (segment->fd >= 0)
         close(segment->fd);
     free(segment->tx.entries.items);
@@ -371,6 +374,8 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
         error = map(segment, path, super.base);
     if (error == SJ_OK)
         error = sj_segment_take_over(segment, first);
+    if (sj_segment_is_damaged(segment))
+        error = sj_segment_lost(segment);
     if (error != SJ_OK) {
         discard(segment);
         return error;
@@ -388,7 +393,7 @@ int sj_segment_take_over(struct sj_segment *segment, bool first)
     return SJ_OK;
 }
 
-int sj_segment_recover(struct sj_segment *segment)
+static int recover(struct sj_segment *segment)
 {
     if (segment->domain->recovering != NULL)
         segment->domain->recovering(segment);
@@ -408,11 +413,21 @@ int sj_segment_recover(struct sj_segment *segment)
     return error;
 }
 
+int sj_segment_recover(struct sj_segment *segment)
+{
+    int error = sj_segment_check_backing(segment);
+    if (error == SJ_OK)
+        error = recover(segment);
+    return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
+}
+
 int sj_segment_mark_dirty(struct sj_segment *segment)
 {
     int error = sj_super_update(segment, 0);
     if (error == SJ_OK)
         sj_log_retire(segment);
+    if (sj_segment_is_damaged(segment))
+        error = sj_segment_lost(segment);
     segment->dirty = error == SJ_OK;
     return error;
 }
@@ -421,19 +436,24 @@ int sj_segment_mark_clean(struct sj_segment *segment)
 {
     struct sj_super super;
     uint64_t which;
-    int error = sj_super_read(segment->fd, segment->name, &super, &which);
+    int error = sj_segment_check_backing(segment);
+    if (error == SJ_OK)
+        error = sj_super_read(segment->fd, segment->name, &super, &which);
     if (error != SJ_OK || (super.state & SJ_STATE_CLEAN) != 0 ||
         (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
         return error;
     if (!segment->writable && mprotect(segment->base, 2 * SJ_PAGE, PROT_READ | PROT_WRITE) != 0)
         return sj_segment_failed(segment->name, "mprotect");
     error = sj_segment_sync(segment);
-    return error == SJ_OK ? sj_super_update(segment, SJ_STATE_CLEAN) : error;
+    if (error == SJ_OK)
+        error = sj_super_update(segment, SJ_STATE_CLEAN);
+    return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
 
 int sj_segment_sync(struct sj_segment *segment)
 {
-    return segment->domain->sync(segment);
+    int error = segment->domain->sync(segment);
+    return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
 
 int sj_segment_close(struct sj_segment *segment, bool last)
@@ -442,7 +462,7 @@ int sj_segment_close(struct sj_segment *segment, bool last)
     SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
     if (segment->wal != NULL)
         error = sj_wal_detach(segment, last);
-    else if (last && segment->rw_possible)
+    else if (last && segment->rw_possible && !sj_segment_is_damaged(segment))
         error = sj_segment_mark_clean(segment);
     discard(segment);
     return error;
@@ -466,13 +486,16 @@ int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
     uint64_t committed = sj_segment_committed(segment);
     if (SJ_LIKELY(bytes <= committed))
         return SJ_OK;
+    int error = sj_segment_check_backing(segment);
+    if (error != SJ_OK)
+        return error;
     uint64_t step = committed / 4;
     step = step < GROWTH_MIN ? GROWTH_MIN : step > GROWTH_MAX ? GROWTH_MAX : step;
     uint64_t end = bytes > committed + step ? bytes : committed + step;
     end = (end + GROWTH_UNIT - 1) / GROWTH_UNIT * GROWTH_UNIT;
     if (end > segment->reserved)
         end = segment->reserved;
-    int error = back(segment, committed, end);
+    error = back(segment, committed, end);
     if (error == SJ_EFULL) { /* perhaps just what is needed fits */
         end = (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
         error = back(segment, committed, end);

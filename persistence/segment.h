@@ -39,12 +39,16 @@ struct sj_segment {
     struct sj_log *log;             /* base + SJ_LOG_AT */
     const struct sj_domain *domain;
     struct sj_wal *wal; /* of a `wal` domain, else NULL; then `fd` is the working image */
+    bool damaged;       /* the file has lost bytes; never unset (loss.h) */
     struct sj_tx tx;    /* this process's transaction */
     uint64_t reserved;
     int fd;
     bool writable;    /* opened for writing */
     bool rw_possible; /* the file can be written, if only to recover it */
     bool dirty;       /* written to since it was opened */
+    bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
+    uint64_t backed;
+    uint64_t lost_at; /* damaged: the address that was found lost first */
     struct sj_page_hints hints;
     char name[SJ_NAME_MAX + 1];
     uint8_t uuid[16];
@@ -89,27 +93,39 @@ SJ_API int sj_segment_inspect(const char *path, struct sj_segment_info *info);
  * Maps the segment at its base. `first`: no other process has it open, so that a log left behind
  * is rolled back here. `accept_unclean`: go on although the machine stopped while it was open
  * (the caller then checks it). After a failure nothing is mapped.
- * SJ_EADDRESS, SJ_ETRUNCATED, SJ_EUNCLEAN and those of sj_segment_inspect.
+ * SJ_EADDRESS, SJ_ETRUNCATED, SJ_EUNCLEAN, SJ_EDAMAGED and those of sj_segment_inspect.
  */
 SJ_API int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
                            struct sj_segment **segment);
 
 /* Unmaps. `last`: no other process has it open; a segment that was written to is synced and marked
- * clean. The object is gone also when this fails (SJ_EIO). */
+ * clean, unless it is damaged. The object is gone also when this fails (SJ_EIO, SJ_EDAMAGED when
+ * the loss is found here). */
 SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
 
-/* Writes everything to the file's storage (fsync). SJ_EIO. */
+/* Writes everything to the file's storage (fsync). SJ_EIO, SJ_EDAMAGED. */
 SJ_API int sj_segment_sync(struct sj_segment *segment);
 
 /* Makes sure that the first `bytes` of the segment are backed by the file. SJ_EFULL before any
- * change. Cost: a system call each time the file has to grow. */
+ * change, SJ_EDAMAGED when what was committed no longer is. Cost: a system call each time the file has to grow. */
 SJ_API int sj_segment_commit(struct sj_segment *segment, uint64_t bytes);
 
-/* Notes on the media that the segment is being written to; before its first change. SJ_EIO. */
+/* Notes on the media that the segment is being written to; before its first change. SJ_EIO,
+ * SJ_EDAMAGED. */
 int sj_segment_mark_dirty(struct sj_segment *segment);
 
-/* Notes on the media that all of it is there, after its last change. SJ_EIO. */
+/* Notes on the media that all of it is there, after its last change. SJ_EIO, SJ_EDAMAGED. */
 int sj_segment_mark_clean(struct sj_segment *segment);
+
+/*
+ * Whether bytes of the file were found lost. What was read before this call counts only when they
+ * were not; what was stored before it is in the file only then.
+ */
+static inline bool sj_segment_is_damaged(const struct sj_segment *segment)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&segment->damaged, __ATOMIC_RELAXED);
+}
 
 static inline void sj_segment_forget_hints(struct sj_segment *segment)
 {
@@ -117,10 +133,11 @@ static inline void sj_segment_forget_hints(struct sj_segment *segment)
 }
 
 /* Checks the log of a segment that has just been mapped; the first process to attach rolls back what
- * a dead one had begun. SJ_ECORRUPT. */
+ * a dead one had begun. SJ_ECORRUPT, SJ_EDAMAGED. */
 int sj_segment_take_over(struct sj_segment *segment, bool first);
 
-/* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT. */
+/* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT,
+ * SJ_EDAMAGED. */
 SJ_API int sj_segment_recover(struct sj_segment *segment);
 
 /* Bytes of the segment that the file backs: pointers below are safe to follow. */

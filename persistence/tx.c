@@ -12,6 +12,7 @@
 
 #include "persistence/heap.h"
 #include "persistence/log.h"
+#include "persistence/loss.h"
 #include "persistence/seam.h"
 
 #define SAVEPOINT_BITS 20
@@ -41,7 +42,9 @@ static uint64_t new_epoch(struct sj_tx *tx)
 static int start(struct sj_segment *segment)
 {
     if (SJ_UNLIKELY(!segment->writable))
-        return sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", segment->name);
+        return sj_segment_is_damaged(segment)
+                   ? sj_segment_lost(segment)
+                   : sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", segment->name);
     if (SJ_UNLIKELY(!segment->dirty)) {
         int error = sj_segment_mark_dirty(segment);
         if (error != SJ_OK)
@@ -88,11 +91,13 @@ int sj_tx_begin(struct sj_segment *segment)
     return SJ_OK;
 }
 
-/* Undoes everything and empties the log. */
+/* Undoes everything and empties the log; the log of a damaged segment stays for the next one. */
 static void roll_back_all(struct sj_segment *segment)
 {
-    sj_log_undo(segment, 0);
-    sj_log_commit(segment);
+    if (SJ_LIKELY(!sj_segment_is_damaged(segment))) {
+        sj_log_undo(segment, 0);
+        sj_log_commit(segment);
+    }
     sj_tx_forget(segment);
 }
 
@@ -128,19 +133,24 @@ static int commit_all(struct sj_segment *segment)
         flush_fresh(segment);
     }
     sj_log_commit(segment);
-    if (SJ_UNLIKELY(domain->committed != NULL))
+    bool damaged = sj_segment_is_damaged(segment);
+    if (SJ_UNLIKELY(domain->committed != NULL && !damaged))
         domain->committed(segment);
     segment->hints.generation = tx->generation + 1;
     tx->depth = 0;
     tx->epoch = 0;
     tx->in_op = false;
-    return SJ_OK;
+    return SJ_UNLIKELY(damaged) ? sj_segment_lost(segment) : SJ_OK;
 }
 
 int sj_tx_commit(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
     SJ_ASSERT(tx->depth > 0 && !tx->in_op);
+    if (sj_segment_is_damaged(segment)) {
+        sj_tx_abort(segment);
+        return sj_segment_lost(segment);
+    }
     if (tx->depth == 1)
         return commit_all(segment);
     tx->marks.count -= 3;
@@ -344,7 +354,7 @@ int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
         sj_flush(segment->domain, at, sizeof *at);
         sj_fence(segment->domain);
         segment->tx.in_op = false;
-        return SJ_OK;
+        return SJ_UNLIKELY(sj_segment_is_damaged(segment)) ? sj_segment_lost(segment) : SJ_OK;
     }
     error = sj_tx_word(segment, at, value);
     if (SJ_UNLIKELY(error != SJ_OK))

@@ -96,7 +96,8 @@ static inline int sj_tx_vector_push(struct sj_tx_vector *vector, uint64_t item)
 SJ_API int sj_tx_begin(struct sj_segment *segment);
 
 /* Makes all since the matching begin durable (outermost) or part of the outer one. On SJ_EFULL or
- * SJ_ENOMEM (frees could not be logged) the transaction is rolled back. */
+ * SJ_ENOMEM (frees could not be logged) the transaction is rolled back; on SJ_EDAMAGED the file has
+ * none of it, once its log is rolled back. */
 SJ_API int sj_tx_commit(struct sj_segment *segment);
 
 /* Undoes all since the matching begin. Cannot fail. */
@@ -110,7 +111,8 @@ SJ_API uint32_t sj_tx_depth(const struct sj_segment *segment);
 
 /* One operation. SJ_EREADONLY. */
 SJ_API int sj_tx_op_begin(struct sj_segment *segment);
-/* The operation is durable (outside a transaction) or part of the transaction. */
+/* The operation is durable (outside a transaction) or part of the transaction. SJ_EFULL, SJ_ENOMEM,
+ * SJ_EDAMAGED: as sj_tx_commit. */
 SJ_API int sj_tx_op_commit(struct sj_segment *segment);
 /* Undoes a plan that failed; returns `error`. */
 SJ_API int sj_tx_op_abort(struct sj_segment *segment, int error);

@@ -16,6 +16,7 @@ cdef extern from "persistence/error.h" nogil:
         SJ_ETYPE
         SJ_EREADONLY
         SJ_ENOHOLD
+        SJ_EDAMAGED
     const char *sj_error_text(int code)
     const char *sj_error_detail()
 
@@ -64,6 +65,7 @@ cdef extern from "persistence/segment.h" nogil:
     int sj_segment_inspect(const char *path, sj_segment_info *info)
     int sj_segment_sync(sj_segment *segment)
     uint64_t sj_segment_committed(const sj_segment *segment)
+    bint sj_segment_is_damaged(const sj_segment *segment)
 
 
 cdef extern from "persistence/tx.h" nogil:
@@ -160,12 +162,13 @@ cdef class Space:
 
     # Python code that runs inside of an operation may detach this reference. The space itself
     # stays: it is the thread's current one, and is not unmapped while a thread is inside.
-    # Raises when what was changed could not be made durable.
+    # Raises when what was changed could not be made durable, or what was read does not count.
     cdef inline int leave(self) except -1:
         cdef sj_space *space = self.space if self.space is not NULL else sj_current()
         if space.segment.wal is not NULL:
             return leave_and_wait(space)
-        sj_leave(space)
+        if sj_leave(space) == SJ_EDAMAGED:
+            return raise_error(SJ_EDAMAGED)
         return 0
 
     cdef inline void changed(self) noexcept:

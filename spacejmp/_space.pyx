@@ -230,9 +230,10 @@ cdef class Space:
     @property
     def committed(self):
         """Bytes that the file backs."""
-        if self.space is NULL:
-            raise_error(SJ_EDETACHED)
-        return sj_segment_committed(self.space.segment)
+        self.enter_read()
+        cdef uint64_t bytes = sj_segment_committed(self.space.segment)
+        self.leave()
+        return bytes
 
     @property
     def domain(self):
@@ -315,7 +316,7 @@ cdef class Hold:
 
     def __exit__(self, exc_type, exc_value, traceback):
         cdef sj_space *space = self.space
-        cdef int error = SJ_OK
+        cdef int left, error = SJ_OK
         if space is NULL:
             raise HoldError("a hold was left that had not been entered")
         if self.forks != sj_space_forks():
@@ -335,10 +336,14 @@ cdef class Hold:
             else:
                 error = sj_tx_commit(space.segment)
         if space.segment.wal is NULL or error != SJ_OK:
-            sj_leave(space)
+            left = sj_leave(space)
         else:
-            leave_and_wait(space)
-        if error != SJ_OK:
+            with nogil:
+                left = sj_leave(space)
+        if error == SJ_OK or left == SJ_EDAMAGED:
+            error = left
+        # What is raised in the block is not about what was lost: each operation has looked.
+        if error != SJ_OK and (exc_type is None or error != SJ_EDAMAGED):
             raise_error(error)
         return False
 

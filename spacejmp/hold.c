@@ -11,9 +11,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "persistence/loss.h"
 #include "persistence/wal.h"
 
 #define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
+
+/* What seldom happens is kept out of line, so that what often does needs few registers. */
+#define SELDOM __attribute__((cold, noinline))
 
 struct hold {
     struct sj_space *space;
@@ -33,9 +37,12 @@ struct thread {
     struct hold *top; /* the current space's hold; NULL: in none */
     struct hold hold[SJ_HOLDS_MAX];
     struct slot_entry slots[SLOTS_CACHED];
+    struct thread *next; /* in `threads` */
 };
 
 static __thread struct thread *me;
+static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER; /* guards `threads` */
+static struct thread *threads;
 static pthread_key_t end_key;
 static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 
@@ -50,6 +57,12 @@ static void thread_ends(void *ended)
     for (uint32_t i = 0; i < SLOTS_CACHED; i++)
         if (thread->slots[i].serial != 0)
             sj_space_give_slot(thread->slots[i].serial, thread->slots[i].slot);
+    pthread_mutex_lock(&list);
+    struct thread **link = &threads;
+    while (*link != thread)
+        link = &(*link)->next;
+    *link = thread->next;
+    pthread_mutex_unlock(&list);
     free(thread);
     me = NULL;
 }
@@ -59,20 +72,38 @@ static void make_key(void)
     SJ_ASSERT(pthread_key_create(&end_key, thread_ends) == 0);
 }
 
-static int new_thread(void)
+SELDOM static int new_thread(void)
 {
     pthread_once(&end_once, make_key);
     me = calloc(1, sizeof *me);
     if (me == NULL || pthread_setspecific(end_key, me) != 0)
         return sj_error(SJ_ENOMEM, "the state of a thread");
+    pthread_mutex_lock(&list);
+    me->next = threads;
+    threads = me;
+    pthread_mutex_unlock(&list);
     return SJ_OK;
+}
+
+bool sj_holds_any(const struct sj_space *space)
+{
+    bool any = false;
+    pthread_mutex_lock(&list);
+    for (struct thread *thread = threads; thread != NULL; thread = thread->next) {
+        struct hold *top = __atomic_load_n(&thread->top, __ATOMIC_ACQUIRE);
+        for (struct hold *hold = top; hold != NULL && hold >= thread->hold; hold--)
+            any |= hold->space == space;
+    }
+    pthread_mutex_unlock(&list);
+    return any;
 }
 
 void sj_holds_forked(void)
 {
-    if (me == NULL)
-        return;
-    *me = (struct thread){0};
+    pthread_mutex_init(&list, NULL);
+    threads = me;
+    if (me != NULL)
+        *me = (struct thread){0};
 }
 
 struct sj_space *sj_current(void)
@@ -128,7 +159,7 @@ static inline struct hold *push(struct sj_space *space, enum sj_hold_mode mode, 
 }
 
 /* Enters a space that the thread is in already, or finds out why it cannot. */
-static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode)
+SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode)
 {
     if (mode > hold->mode)
         return sj_error(SJ_EUPGRADE,
@@ -189,7 +220,9 @@ int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
 {
     bool entered;
     if (SJ_UNLIKELY(!space->writable))
-        return sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
+        return sj_segment_is_damaged(space->segment)
+                   ? sj_segment_lost(space->segment)
+                   : sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
     int error = prepare(space, SJ_HOLD_WRITE, &entered);
     if (SJ_UNLIKELY(error != SJ_OK || entered))
         return error;
@@ -199,33 +232,78 @@ int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
     return error;
 }
 
+/* ------------------------------------------------------------------ leaving */
+
+SELDOM static int leave_borrowed(struct sj_space *space, struct sj_lock_slot *slot)
+{
+    sj_lock_read_leave(space->lock, slot);
+    sj_lock_give_slot(space->lock, slot);
+    return SJ_OK;
+}
+
+/* Leaves for writing with a transaction open, in a `wal` domain, or with a damaged segment, whose
+ * log is left to be rolled back by the next one. */
+__attribute__((noinline)) static int leave_write_slowly(struct sj_space *space)
+{
+    struct sj_segment *segment = space->segment;
+    while (sj_tx_depth(segment) > 0)
+        sj_tx_abort(segment);
+    if (SJ_UNLIKELY(sj_segment_is_damaged(segment))) {
+        int error = sj_segment_lost(segment); /* as long as nobody can detach it */
+        sj_lock_write_abandon(space->lock);
+        return error;
+    }
+    uint64_t position = segment->wal == NULL ? 0 : sj_wal_take_unacknowledged(segment);
+    sj_lock_write_leave(space->lock);
+    return position == 0 ? SJ_OK : sj_wal_acknowledge(segment, position);
+}
+
+/* Ends a hold on a damaged segment. */
+SELDOM static int leave_damaged(struct sj_space *space)
+{
+    struct hold *top = me->top;
+    int error = sj_segment_lost(space->segment);
+    if (--top->depth > 0)
+        return error;
+    me->top = top == me->hold ? NULL : top - 1;
+    if (top->owns && top->mode == SJ_HOLD_WRITE)
+        return leave_write_slowly(space);
+    if (top->owns && top->borrowed)
+        leave_borrowed(space, top->slot);
+    else if (top->owns)
+        sj_lock_read_leave(space->lock, top->slot);
+    return error;
+}
+
+SELDOM static int not_current(const struct sj_space *space)
+{
+    return sj_error(SJ_ENOHOLD,
+                    "the thread's current space is not '%s': holds end in the order "
+                    "opposite to that in which they began, in the thread that began them",
+                    space->segment->name);
+}
+
 int sj_leave(struct sj_space *space)
 {
-    struct hold *top = me == NULL ? NULL : me->top;
+    struct thread *thread = me;
+    struct hold *top = thread == NULL ? NULL : thread->top;
     if (SJ_UNLIKELY(top == NULL || top->space != space))
-        return sj_error(SJ_ENOHOLD,
-                        "the thread's current space is not '%s': holds end in the order "
-                        "opposite to that in which they began, in the thread that began them",
-                        space->segment->name);
+        return not_current(space);
+    if (SJ_UNLIKELY(sj_segment_is_damaged(space->segment)))
+        return leave_damaged(space);
     if (--top->depth > 0)
         return SJ_OK;
-    me->top = top == me->hold ? NULL : top - 1;
+    thread->top = top == thread->hold ? NULL : top - 1;
     if (!top->owns)
         return SJ_OK;
     if (top->mode == SJ_HOLD_READ) {
-        sj_lock_read_leave(space->lock, top->slot);
         if (SJ_UNLIKELY(top->borrowed))
-            sj_lock_give_slot(space->lock, top->slot);
+            return leave_borrowed(space, top->slot);
+        sj_lock_read_leave(space->lock, top->slot);
         return SJ_OK;
     }
-    struct sj_segment *segment = space->segment;
-    while (SJ_UNLIKELY(sj_tx_depth(segment) > 0))
-        sj_tx_abort(segment);
-    if (SJ_UNLIKELY(segment->wal != NULL)) {
-        uint64_t position = sj_wal_take_unacknowledged(segment);
-        sj_lock_write_leave(space->lock);
-        return position == 0 ? SJ_OK : sj_wal_acknowledge(segment, position);
-    }
+    if (SJ_UNLIKELY(space->segment->tx.depth > 0 || space->segment->wal != NULL))
+        return leave_write_slowly(space);
     sj_lock_write_leave(space->lock);
     return SJ_OK;
 }

@@ -30,15 +30,23 @@ SJ_API enum sj_hold_mode sj_hold_mode(const struct sj_space *space);
 
 /*
  * Enters for reading or writing. `wait` NULL: do not wait (SJ_EBUSY). SJ_EUPGRADE, SJ_EREADONLY,
- * SJ_EINTR, SJ_EINVAL (nested too deeply), SJ_ECORRUPT (a dead writer's log is damaged).
+ * SJ_EINTR, SJ_EINVAL (nested too deeply), SJ_ECORRUPT (a dead writer's log is damaged),
+ * SJ_EDAMAGED.
  */
 SJ_API int sj_enter_read(struct sj_space *space, const struct sj_wait *wait);
 SJ_API int sj_enter_write(struct sj_space *space, const struct sj_wait *wait);
 
-/* Leaves what was entered last; `space` must be the current one. SJ_ENOHOLD. Leaving the outermost
+/*
+ * Leaves what was entered last; `space` must be the current one. SJ_ENOHOLD. Leaving the outermost
  * write hold with a transaction open aborts it. In a `wal` domain it returns when what the hold has
- * committed is on disk; SJ_EIO when that failed: it is left all the same. */
+ * committed is on disk; SJ_EIO when that failed: it is left all the same. SJ_EDAMAGED: it is left
+ * too, but the files have lost bytes, so what was read in the hold does not count
+ * (persistence/loss.h), nor what was changed.
+ */
 SJ_API int sj_leave(struct sj_space *space);
+
+/* Whether a thread of this process is inside of the space, when its lock cannot tell any more. */
+bool sj_holds_any(const struct sj_space *space);
 
 /* Called by space.c in the child of a fork: the thread holds nothing. */
 void sj_holds_forked(void);

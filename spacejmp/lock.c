@@ -223,6 +223,13 @@ int sj_lock_write(struct sj_lock *lock, const struct sj_wait *wait)
     return SJ_OK;
 }
 
+void sj_lock_write_abandon(struct sj_lock *lock)
+{
+    lock->writing = false;
+    __atomic_store_n(&lock->page->recover, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&lock->page->mutex);
+}
+
 void sj_lock_write_leave(struct sj_lock *lock)
 {
     lock->writing = false;

@@ -12,6 +12,7 @@
  *     it, or stored it while holding the mutex.
  * I3  Whoever gets EOWNERDEAD sets `recover` and leaves the flag up; nobody enters before the log
  *     is rolled back, `recover` is 0 and the flag is down.
+ *     A writer that finds its segment damaged leaves in the same state (sj_lock_write_abandon).
  * I4  slot.taken == 1 implies that its process had the slot's OFD lock when it took it: when nobody
  *     has that lock, the process is dead and the slot is free.
  *
@@ -30,6 +31,9 @@
 /* Rolls back what a dead writer began: called with the mutex held. */
 typedef int sj_lock_recover(void *context);
 
+/* Makes what the lock protects unusable for this process: called in a signal handler (guard.h). */
+typedef bool sj_lock_lose(void *context);
+
 struct sj_lock {
     struct sj_lock_page *page;
     sj_lock_recover *recover;
@@ -37,6 +41,9 @@ struct sj_lock {
     uint64_t serial; /* no other lock of this process ever has it */
     int fd;
     bool writing;                     /* a thread of this process is inside for writing */
+    bool lost;                        /* pages of the lock file are: see sj_lock_on_loss */
+    uint64_t backed;                  /* lost: bytes of the mapping that the file still has */
+    sj_lock_lose *lose;               /* called with `context` */
     pthread_mutex_t own_lock;         /* guards `own` */
     uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
 };
@@ -57,8 +64,16 @@ struct sj_wait {
 SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                         struct sj_lock **lock, bool *first);
 
-/* What to do when a writer has died; before anybody enters. */
-SJ_API void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, void *context);
+/*
+ * What to do when a writer has died, and when pages of the lock file are lost (somebody cut it
+ * short); before anybody enters. A process that has lost pages of it cannot tell any more who is
+ * inside: nobody of it comes in again, and who is in finds on leaving that it was for nothing.
+ */
+SJ_API void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, sj_lock_lose *lose,
+                               void *context);
+
+/* SJ_EDAMAGED. */
+int sj_lock_lost(void) __attribute__((cold));
 
 /* Ends the exclusive presence of the first one: others may come in. */
 SJ_API void sj_lock_join(struct sj_lock *lock);
@@ -75,7 +90,8 @@ SJ_API void sj_lock_close(struct sj_lock *lock);
 /* In the child of a fork: the lock file is opened anew, no slot is owned. */
 SJ_API void sj_lock_forked(struct sj_lock *lock);
 
-/* A slot for the calling thread, and back. SJ_EBUSY when all are taken. */
+/* A slot for the calling thread, and back. SJ_EBUSY when all are taken, SJ_EDAMAGED when pages of
+ * the lock file are lost. */
 SJ_API int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot);
 SJ_API void sj_lock_give_slot(struct sj_lock *lock, struct sj_lock_slot *slot);
 /* Frees another process's slot when that process is dead; whether it was. */
@@ -89,6 +105,8 @@ SJ_API int sj_lock_read_slow(struct sj_lock *lock, struct sj_lock_slot *slot,
                              const struct sj_wait *wait);
 SJ_API int sj_lock_write(struct sj_lock *lock, const struct sj_wait *wait);
 SJ_API void sj_lock_write_leave(struct sj_lock *lock);
+/* Leaves as a writer that dies: the next one to come rolls back what this one began. */
+SJ_API void sj_lock_write_abandon(struct sj_lock *lock);
 SJ_API void sj_lock_wake_writer(struct sj_lock *lock);
 
 static inline int sj_lock_read(struct sj_lock *lock, struct sj_lock_slot *slot,

@@ -5,6 +5,12 @@
  *
  * The first process to come in lays the file out anew, whatever was in it: nobody else can have it
  * open then, so no state of an earlier boot, crash or version survives.
+ *
+ * Somebody may cut the file short while it is mapped. The guard then puts private pages in the place
+ * of those that are lost; if the header is, it is one that says "a dead writer waits to be rolled
+ * back", so that whoever comes takes the slow way, whose `recover` refuses. The number by which
+ * threads find their slots becomes another one, so that readers take it too. The mapping is never
+ * taken away then: a robust mutex that this process had lies in it, and is in its thread's list.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "persistence/guard.h"
 #include "persistence/superblock.h"
 #include "spacejmp/lock.h"
 
 #define OPEN_POLL_NS 1000000l
+#define SERIAL_LOST  (1ull << 63)
 
 static int ofd_command(int fd, int command, short type, long byte)
 {
@@ -92,6 +100,28 @@ static int empty_page(int fd)
     return result;
 }
 
+/* In the signal handler: the page at `at` is lost. */
+static bool lose_page(void *owner, uint64_t at)
+{
+    struct sj_lock *lock = owner;
+    uint64_t page = (uint64_t)(uintptr_t)lock->page, end = lock->backed;
+    if (!lock->lost) {
+        if (lock->lose != NULL && !lock->lose(lock->context))
+            return false;
+        __atomic_store_n(&lock->serial, lock->serial | SERIAL_LOST, __ATOMIC_RELAXED);
+        __atomic_store_n(&lock->lost, true, __ATOMIC_SEQ_CST);
+    }
+    lock->backed = sj_guard_backed(lock->fd, end);
+    if (!sj_guard_zero(page + lock->backed, end - lock->backed) ||
+        (at - page < lock->backed && !sj_guard_zero_page(at)))
+        return false;
+    if (lock->backed == 0 || sj_guard_page_of(at) == page) {
+        lock->page->recover = 1;
+        __atomic_store_n(&lock->page->writer, 1, __ATOMIC_RELEASE);
+    }
+    return true;
+}
+
 static int map_page(struct sj_lock *lock, const char *path, bool first)
 {
     struct stat status;
@@ -105,6 +135,10 @@ static int map_page(struct sj_lock *lock, const char *path, bool first)
         lock->page = NULL;
         return file_error(path, "mmap");
     }
+    lock->backed = sizeof *lock->page;
+    int error = sj_guard_add(lock->page, lock->backed, lose_page, lock);
+    if (error != SJ_OK)
+        return error;
     if (first)
         lay_out(lock->page);
     if (lock->page->magic == SJ_LOCK_MAGIC && lock->page->version == SJ_LOCK_VERSION &&
@@ -158,10 +192,19 @@ int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
     return SJ_OK;
 }
 
-void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, void *context)
+void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, sj_lock_lose *lose,
+                        void *context)
 {
     lock->recover = recover;
     lock->context = context;
+    lock->lose = lose;
+}
+
+int sj_lock_lost(void)
+{
+    return sj_error(SJ_EDAMAGED,
+                    "the lock file was cut short, or cannot be read, so nobody knows any more who "
+                    "is inside: close the store in all processes and open it again");
 }
 
 void sj_lock_join(struct sj_lock *lock)
@@ -192,6 +235,8 @@ void sj_lock_close(struct sj_lock *lock)
         if ((lock->own[i / 64] >> i % 64 & 1) != 0)
             sj_lock_give_slot(lock, &lock->page->slot[i]);
     if (lock->page != NULL)
+        sj_guard_remove(lock->page);
+    if (lock->page != NULL && !lock->lost)
         munmap(lock->page, sizeof *lock->page);
     if (lock->fd >= 0)
         close(lock->fd);
@@ -233,6 +278,8 @@ static bool take_slot(struct sj_lock *lock, uint32_t number)
 
 int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot)
 {
+    if (lock->lost)
+        return sj_lock_lost();
     pthread_mutex_lock(&lock->own_lock);
     *slot = NULL;
     /* Free slots first; then those that a dead process left behind. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "persistence/loss.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold.h"
 
@@ -64,6 +65,14 @@ static int recover(void *context)
     return sj_segment_recover(space->segment);
 }
 
+/* The lock file's pages are lost: nothing that this process does from now on may count. */
+static bool lose(void *context)
+{
+    struct sj_space *space = context;
+    space->writable = false;
+    return sj_segment_freeze(space->segment, SJ_LOST_LOCK);
+}
+
 /* Attaches a space that this process does not have; with `attaching`. */
 static int attach_new(const char *segment_path, const char *lock_path,
                       const struct sj_attach_options *options, const struct stat *status,
@@ -81,7 +90,12 @@ static int attach_new(const char *segment_path, const char *lock_path,
         sj_lock_close(space->lock);
         return error;
     }
-    sj_lock_on_recover(space->lock, recover, space);
+    sj_lock_on_recover(space->lock, recover, lose, space);
+    if (space->lock->lost) {
+        sj_segment_close(space->segment, false);
+        sj_lock_close(space->lock);
+        return sj_lock_lost();
+    }
     if (first)
         sj_lock_join(space->lock);
     space->device = status->st_dev;
@@ -134,7 +148,8 @@ int sj_space_detach(struct sj_space *space)
     pthread_mutex_lock(&attaching);
     if (space->references > 1) {
         space->references--;
-    } else if (sj_lock_inside(space->lock) || sj_wal_is_awaited(space->segment)) {
+    } else if (sj_lock_inside(space->lock) || (space->lock->lost && sj_holds_any(space)) ||
+               sj_wal_is_awaited(space->segment)) {
         error =
             sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'", space->segment->name);
     } else {
@@ -144,6 +159,7 @@ int sj_space_detach(struct sj_space *space)
             link = &(*link)->next;
         *link = space->next;
         pthread_mutex_unlock(&table);
+        sj_lock_on_recover(space->lock, NULL, NULL, NULL); /* the segment goes first */
         error = sj_segment_close(space->segment, sj_lock_last(space->lock));
         sj_lock_close(space->lock);
         free(space);

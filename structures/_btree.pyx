@@ -374,7 +374,7 @@ cdef class Range(BatchIterator):
         finally:
             if collecting:
                 PyGC_Enable()
-            tree.space.leave()
+            self.leave()
         self.wanted = min(2 * self.wanted, <uint32_t>BATCH) if self.wanted != 0 else 1
         return 0
 

@@ -118,7 +118,7 @@ cdef class Scan(BatchIterator):
         finally:
             if collecting:
                 PyGC_Enable()
-            mapping.space.leave()
+            self.leave()
         return 0
 
     cdef void move_on(self):

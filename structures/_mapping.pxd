@@ -87,4 +87,7 @@ cdef class BatchIterator:
     # store has changed since the last one.
     cdef int fill(self, bint stale) except -1
 
+    # Ends the hold of a fill.
+    cdef int leave(self) except -1
+
     cdef object object_of(self, const sj_item *item)

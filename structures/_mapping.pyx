@@ -289,6 +289,14 @@ cdef class BatchIterator:
         self.ended = True
         return 0
 
+    cdef int leave(self) except -1:
+        try:
+            return self.mapping.space.leave()
+        except:  # what was read does not count
+            self.ended = True
+            self.at = self.count = 0
+            raise
+
     cdef object object_of(self, const sj_item *item):
         cdef MappingCore mapping = self.mapping
         if self.give == GIVE_KEYS:

@@ -58,6 +58,7 @@ PUBLIC_NAMES: list[str] = [
     "OrderError",
     "ReadOnlyError",
     "RootInfo",
+    "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
     "SpaceJmpError",

@@ -36,6 +36,7 @@ BUILTINS = {
     "SpaceBusyError": (TimeoutError,),
     "SpaceFullError": (OSError,),
     "StoreIOError": (OSError,),
+    "SegmentDamagedError": (OSError,),
     "StorePermissionError": (PermissionError,),
     "AddressConflictError": (OSError,),
     "UncleanShutdownError": (OSError,),
