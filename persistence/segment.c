@@ -184,8 +184,9 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
     return error;
 }
 
-/* Opens the file and reads its superblock. `*writable`: in: wanted, out: had. */
-static int open_file(const char *path, bool *writable, int *fd, struct sj_super *super)
+/* Opens the file, reads its status and its superblock. `*writable`: in: wanted, out: had. */
+static int open_file(const char *path, bool *writable, int *fd, struct stat *status,
+                     struct sj_super *super)
 {
     int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
     bool wanted = *writable;
@@ -197,12 +198,11 @@ static int open_file(const char *path, bool *writable, int *fd, struct sj_super 
     }
     if (*fd < 0)
         return sj_segment_failed(path, "open");
-    struct stat status;
     uint64_t which;
     int error;
-    if (fstat(*fd, &status) != 0)
+    if (fstat(*fd, status) != 0)
         error = sj_segment_failed(path, "fstat");
-    else if (!S_ISREG(status.st_mode))
+    else if (!S_ISREG(status->st_mode))
         error = sj_error(SJ_EFORMAT, "%s: not a regular file", path);
     else
         error = sj_super_read(*fd, path, super, &which);
@@ -217,12 +217,12 @@ int sj_segment_inspect(const char *path, struct sj_segment_info *info)
     struct stat status;
     uint8_t boot[16];
     bool writable = false;
-    int fd, error = open_file(path, &writable, &fd, &super);
+    int fd, error = open_file(path, &writable, &fd, &status, &super);
     if (error != SJ_OK)
         return error;
-    memset(info, 0, sizeof *info);
-    info->file_bytes = fstat(fd, &status) == 0 ? (uint64_t)status.st_size : 0;
     close(fd);
+    memset(info, 0, sizeof *info);
+    info->file_bytes = (uint64_t)status.st_size;
     sj_boot_id(boot);
     memcpy(info->name, super.name, super.name_bytes);
     memcpy(info->uuid, super.uuid, sizeof info->uuid);
@@ -333,22 +333,47 @@ static void discard(struct sj_segment *segment)
     free(segment);
 }
 
-int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
-                    struct sj_segment **opened)
+/* A segment that is open, and not yet mapped. */
+static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj_super *super,
+                 struct sj_segment **begun)
 {
-    struct sj_super super;
+    struct stat status;
     struct sj_segment *segment = calloc(1, sizeof *segment);
     if (segment == NULL)
         return sj_error(SJ_ENOMEM, "%s", path);
     segment->rw_possible = segment->writable = writable;
-    int error = open_file(path, &segment->rw_possible, &segment->fd, &super);
+    int error = open_file(path, &segment->rw_possible, &segment->fd, &status, super);
+    if (error == SJ_OK && uuid != NULL && memcmp(super->uuid, uuid, sizeof super->uuid) != 0) {
+        error = sj_error(SJ_ENOTFOUND, "%s: another segment has taken its place", path);
+        close(segment->fd);
+    }
     if (error != SJ_OK) {
         free(segment);
         return error;
     }
-    segment->reserved = super.reserved;
-    memcpy(segment->name, super.name, super.name_bytes);
-    memcpy(segment->uuid, super.uuid, sizeof segment->uuid);
+    segment->device = status.st_dev;
+    segment->inode = status.st_ino;
+    segment->reserved = super->reserved;
+    memcpy(segment->name, super->name, super->name_bytes);
+    memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
+    *begun = segment;
+    return SJ_OK;
+}
+
+int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
+                    struct sj_segment **opened)
+{
+    return sj_segment_open_uuid(path, NULL, writable, first, accept_unclean, opened);
+}
+
+int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, bool first,
+                         bool accept_unclean, struct sj_segment **opened)
+{
+    struct sj_super super;
+    struct sj_segment *segment;
+    int error = begin(path, uuid, writable, &super, &segment);
+    if (error != SJ_OK)
+        return error;
     if ((super.features_incompat & SJ_FEATURE_WAL) != 0) {
         error = check_size(segment, path);
         if (error == SJ_OK)

@@ -50,6 +50,8 @@ struct sj_segment {
     uint64_t backed;
     uint64_t lost_at; /* damaged: the address that was found lost first */
     struct sj_page_hints hints;
+    uint64_t device; /* identity of the segment file */
+    uint64_t inode;
     char name[SJ_NAME_MAX + 1];
     uint8_t uuid[16];
 };
@@ -97,6 +99,11 @@ SJ_API int sj_segment_inspect(const char *path, struct sj_segment_info *info);
  */
 SJ_API int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
                            struct sj_segment **segment);
+
+/* The same for the segment with that uuid (NULL: with any): SJ_ENOTFOUND, before anything is mapped
+ * or rolled back, when the file is another one by now. */
+SJ_API int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, bool first,
+                                bool accept_unclean, struct sj_segment **segment);
 
 /* Unmaps. `last`: no other process has it open; a segment that was written to is synced and marked
  * clean, unless it is damaged. The object is gone also when this fails (SJ_EIO, SJ_EDAMAGED when

@@ -97,11 +97,13 @@ cdef extern from "spacejmp/space.h" nogil:
     struct sj_attach_options:
         bint writable
         bint accept_unclean
+        const uint8_t *uuid
         sj_wait wait
 
     int sj_space_attach(const char *segment_path, const char *lock_path,
                         const sj_attach_options *options, sj_space **space)
     int sj_space_detach(sj_space *space)
+    bint sj_space_nth(size_t index, char *name, uint64_t *base, uint64_t *reserved)
     uint64_t sj_space_changes(const sj_space *space)
     uint32_t sj_space_forks()
     void sj_lock_changed(sj_lock *lock)

@@ -26,6 +26,7 @@ def segment_create(
     power: bool = ...,
 ) -> None: ...
 def segment_inspect(path: str | bytes | os.PathLike[str]) -> SegmentInfo: ...
+def attached_spaces() -> list[tuple[str, int, int]]: ...
 
 class Space:
     def __init__(
@@ -33,6 +34,7 @@ class Space:
         segment_path: str | bytes | os.PathLike[str],
         lock_path: str | bytes | os.PathLike[str],
         *,
+        uuid: bytes | None = ...,
         writable: bool = ...,
         accept_unclean: bool = ...,
         timeout: float | None = ...,

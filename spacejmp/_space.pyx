@@ -9,7 +9,7 @@ looks for signals about twenty times a second.
 import sys
 from collections import namedtuple
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 
 from spacejmp.persistence.errors import (
@@ -24,6 +24,9 @@ SegmentInfo = namedtuple(
 )
 
 _DURABILITIES = ("process", "power")
+
+cdef enum:
+    NAME_BYTES = 256
 
 
 cdef int raise_error(int code) except -1:
@@ -93,6 +96,16 @@ def segment_inspect(path):
     )
 
 
+def attached_spaces():
+    """The name, base and reserve of each space that this process has attached."""
+    cdef char[NAME_BYTES] name
+    cdef uint64_t base = 0, reserved = 0
+    cdef list found = []
+    while sj_space_nth(<size_t>len(found), name, &base, &reserved):
+        found.append(((<bytes>name).decode("utf-8", "replace"), base, reserved))
+    return found
+
+
 cdef bytes _path(path):
     return path if isinstance(path, bytes) else str(path).encode(
         sys.getfilesystemencoding(), "surrogateescape"
@@ -111,8 +124,8 @@ cdef double _seconds(timeout) except? -2.0:
 cdef class Space:
     """One reference of this process to an attached space."""
 
-    def __cinit__(self, segment_path, lock_path, *, writable=True, accept_unclean=False,
-                  timeout=None):
+    def __cinit__(self, segment_path, lock_path, *, bytes uuid=None, writable=True,
+                  accept_unclean=False, timeout=None):
         cdef bytes c_segment = _path(segment_path)
         cdef bytes c_lock = _path(lock_path)
         cdef list raised = []
@@ -124,6 +137,9 @@ cdef class Space:
         self.timeout = _seconds(timeout)
         options.writable = writable
         options.accept_unclean = accept_unclean
+        options.uuid = NULL
+        if uuid is not None:
+            options.uuid = <const uint8_t *>PyBytes_AS_STRING(uuid)
         options.wait = sj_wait(self.timeout, poll_signals, <void *>raised)
         with nogil:
             error = sj_space_attach(segment_at, lock_at, &options, &space)

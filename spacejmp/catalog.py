@@ -35,20 +35,22 @@ import os
 import stat
 from typing import TYPE_CHECKING, Literal, NamedTuple, SupportsIndex
 
-from spacejmp._space import segment_create, segment_inspect
+from spacejmp._space import attached_spaces, segment_create, segment_inspect
 from spacejmp.arena import ARENA_END, ARENA_START, DEFAULT_RESERVED, GIB, check_base, check_reserved
 from spacejmp.files import (
     TEMPORARY,
-    failures_of,
     locked,
     publish,
     read_small,
+    rename,
     status_of,
     sync_directory,
+    temporary_of,
     unlink_if_there,
 )
 from spacejmp.home import (
     absolute_home,
+    check_mode,
     default_home,
     entries,
     make_directories,
@@ -232,6 +234,8 @@ class Catalog:
         reserved: SupportsIndex = DEFAULT_RESERVED,
         mode: int = 0o600,
         durability: Literal["process", "power"] = "process",
+        *,
+        replace: bool = False,
     ) -> VasRecord:
         """Make a VAS of one new, empty segment.
 
@@ -242,7 +246,7 @@ class Catalog:
         base : int, optional
             Where the segment lies: a multiple of 1 GiB in the arena (`spacejmp.arena`). It may
             overlap other segments; such VASes cannot both be resident. When left out, a range is
-            chosen that no segment of this home has.
+            chosen that no segment of this home has, and none that this process has attached.
         reserved : int
             Addresses that belong to the segment, in bytes: whole GiB, at least 1. The file takes up
             only what is used.
@@ -250,6 +254,8 @@ class Catalog:
             Permissions of the files.
         durability : {"process", "power"}
             What changes of the VAS will survive: the death of any process, or power loss too.
+        replace : bool
+            Remove what has the name, as `remove` does; it is there until the new one is complete.
 
         Returns
         -------
@@ -278,12 +284,12 @@ class Catalog:
         Durability
         ----------
         Once it returns the VAS survives power loss, if the filesystem does. A crash before leaves
-        the whole VAS or nothing.
+        the whole VAS, the whole one that was replaced, or nothing.
         """
         check_name(name)
         reserved = check_reserved(reserved)
         base = None if base is None else check_base(base, reserved)
-        _check_mode(mode)
+        check_mode(mode)
         if durability not in ("process", "power"):
             raise InvalidArgumentError(
                 f"durability: expected 'process' or 'power', found {durability!r}"
@@ -292,7 +298,8 @@ class Catalog:
         path = self._segment_file(name)
         with self._locked(self.timeout):
             self._tidy()
-            if status_of(path) is not None:
+            replaced = status_of(path) is not None
+            if replaced and not replace:
                 raise AlreadyExistsError(
                     f"store {name!r}: expected no such file as {path!r}, found one; "
                     f"open it, remove it first, or choose another name"
@@ -300,15 +307,23 @@ class Catalog:
             self._read_record(name)  # one of a later version is not ours to replace
             if base is None:
                 base = self._place(name, reserved)
+            made = temporary_of(path) if replaced else path
+            ours = not replaced  # whether what has the name is what was made here
             try:
-                segment_create(path, name, base, reserved, mode, power=durability == "power")
+                segment_create(made, name, base, reserved, mode, power=durability == "power")
+                if replaced:
+                    self._discard(name, path)
+                    ours = True
+                    rename(made, path)
                 record = record_of(segment_inspect(path))
                 publish(self._record_file(name), encode_record(record), mode)
             except AlreadyExistsError:  # someone does without the catalog
                 raise
             except BaseException:
                 with contextlib.suppress(SpaceJmpError):
-                    if status_of(path) is not None:
+                    if replaced:
+                        unlink_if_there(made)
+                    if ours and status_of(path) is not None:
                         self._discard(name, path)
                 raise
         return record
@@ -349,15 +364,9 @@ class Catalog:
             raise self._not_found(name)
         with self._locked(self.timeout):
             self._tidy()
-            status = status_of(path)
-            if status is None:
+            if status_of(path) is None:
                 self._forget_record(name)
                 raise self._not_found(name)
-            if stat.S_ISDIR(status.st_mode):
-                raise StoreIOError(
-                    f"cannot remove {path!r}: expected a segment file, found a directory; "
-                    f"move it away"
-                )
             self._discard(name, path)
 
     def rebuild(self) -> Rebuilt:
@@ -504,13 +513,17 @@ class Catalog:
                 )
 
     def _place(self, name: str, reserved: int) -> int:
-        """Choose a base that no segment of this home overlaps."""
+        """Choose a base that no other segment of this home, and none attached here, overlaps."""
         import hashlib
 
         from spacejmp.arena import Extents
 
         extents = Extents()
+        for attached, base, size in attached_spaces():
+            extents.add(attached, base, size)
         for other, info in self._scan().items():
+            if other == name:
+                continue  # it is being replaced
             known = None
             if not isinstance(info, SpaceJmpError):
                 known = record_of(info)
@@ -546,14 +559,17 @@ class Catalog:
 
     def _discard(self, name: str, path: str) -> None:
         """Remove the segment of a VAS and all that belongs to it; the rename decides (I1)."""
+        status = status_of(path)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            raise StoreIOError(
+                f"cannot remove {path!r}: expected a segment file, found a directory; move it away"
+            )
         try:
             uuid = segment_inspect(path).uuid
         except SpaceJmpError:
             uuid = _NO_UUID
         removed = os.path.join(self.home, "seg", f"{_REMOVED}{uuid.hex()}-{name}")
-        with failures_of("remove", path):
-            os.rename(path, removed)
-        sync_directory(os.path.dirname(path))
+        rename(path, removed)
         self._finish_removal(removed)
 
     def _finish_removal(self, removed: str) -> None:
@@ -577,12 +593,3 @@ class Catalog:
                         unlink_if_there(entry.path)
                     elif entry.name.startswith(_REMOVED):
                         self._finish_removal(entry.path)
-
-
-def _check_mode(mode: int) -> None:
-    """InvalidArgumentError when these are not permission bits that let the owner in."""
-    if mode & ~0o177 != 0o600:
-        raise InvalidArgumentError(
-            f"mode: expected permission bits that let the owner read and write (0o600 to 0o777), "
-            f"found {mode!r}; leave it out for 0o600"
-        )

@@ -38,8 +38,10 @@ __all__ = [
     "locked",
     "publish",
     "read_small",
+    "rename",
     "status_of",
     "sync_directory",
+    "temporary_of",
     "unlink_if_there",
 ]
 
@@ -128,8 +130,7 @@ def publish(path: str, data: bytes, mode: int) -> None:
     ----------
     Once it returns the file survives power loss, where the filesystem survives it.
     """
-    directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f"{TEMPORARY}{os.urandom(8).hex()}-{name}")
+    temporary = temporary_of(path)
     with failures_of("write", path):
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN_FLAGS, mode)
         try:
@@ -143,7 +144,20 @@ def publish(path: str, data: bytes, mode: int) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-    sync_directory(directory)
+    sync_directory(os.path.dirname(path))
+
+
+def temporary_of(path: str) -> str:
+    """Choose the name that the file `path` has until it is published."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, f"{TEMPORARY}{os.urandom(8).hex()}-{name}")
+
+
+def rename(path: str, target: str) -> None:
+    """Give a file another name in its directory, durably."""
+    with failures_of("rename", path):
+        os.rename(path, target)
+    sync_directory(os.path.dirname(path))
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "absolute_home",
+    "check_mode",
     "default_home",
     "entries",
     "make_directories",
@@ -87,6 +88,15 @@ def make_directories(home: str) -> None:
                 f"cannot use {path!r}: expected a directory that only its owner and group can "
                 f"write, found mode {stat.filemode(found)}; run: chmod o-w {path}"
             )
+
+
+def check_mode(mode: int) -> None:
+    """InvalidArgumentError when these are not permission bits that let the owner in."""
+    if mode & ~0o177 != 0o600:
+        raise InvalidArgumentError(
+            f"mode: expected permission bits that let the owner read and write (0o600 to 0o777), "
+            f"found {mode!r}; leave it out for 0o600"
+        )
 
 
 def shared_mode(home: str) -> int:

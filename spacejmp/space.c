@@ -2,7 +2,6 @@
 /* space.c: the table of attached spaces (space.h has the contract). */
 #include "spacejmp/space.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +52,8 @@ static struct sj_space *find(const struct stat *status)
 {
     pthread_mutex_lock(&table);
     struct sj_space *space = spaces;
-    while (space != NULL && (space->device != status->st_dev || space->inode != status->st_ino))
+    while (space != NULL &&
+           (space->segment->device != status->st_dev || space->segment->inode != status->st_ino))
         space = space->next;
     pthread_mutex_unlock(&table);
     return space;
@@ -84,8 +84,8 @@ static int attach_new(const char *segment_path, const char *lock_path,
         sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &space->lock, &first);
     if (error != SJ_OK)
         return error;
-    error = sj_segment_open(segment_path, options->writable, first, options->accept_unclean,
-                            &space->segment);
+    error = sj_segment_open_uuid(segment_path, options->uuid, options->writable, first,
+                                 options->accept_unclean, &space->segment);
     if (error != SJ_OK) {
         sj_lock_close(space->lock);
         return error;
@@ -98,8 +98,6 @@ static int attach_new(const char *segment_path, const char *lock_path,
     }
     if (first)
         sj_lock_join(space->lock);
-    space->device = status->st_dev;
-    space->inode = status->st_ino;
     space->writable = options->writable;
     space->references = 1;
     pthread_mutex_lock(&table);
@@ -109,18 +107,14 @@ static int attach_new(const char *segment_path, const char *lock_path,
     return SJ_OK;
 }
 
-int sj_space_attach(const char *segment_path, const char *lock_path,
-                    const struct sj_attach_options *options, struct sj_space **attached)
+/* A reference to the space in that file, which is attached if need be; with `attaching`. */
+static int attach(const char *segment_path, const char *lock_path,
+                  const struct sj_attach_options *options, struct sj_space **attached)
 {
     struct stat status;
-    int error = SJ_OK;
-    pthread_once(&fork_once, register_fork);
     if (stat(segment_path, &status) != 0)
-        return sj_error(errno == ENOENT   ? SJ_ENOTFOUND
-                        : errno == EACCES ? SJ_EPERM
-                                          : SJ_EIO,
-                        "%s: %s", segment_path, strerror(errno));
-    pthread_mutex_lock(&attaching);
+        return sj_segment_failed(segment_path, "stat");
+    int error = SJ_OK;
     struct sj_space *space = find(&status);
     if (space != NULL && options->writable && !space->writable) {
         error = sj_error(SJ_EREADONLY,
@@ -138,6 +132,15 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
     }
     if (error == SJ_OK)
         *attached = space;
+    return error;
+}
+
+int sj_space_attach(const char *segment_path, const char *lock_path,
+                    const struct sj_attach_options *options, struct sj_space **attached)
+{
+    pthread_once(&fork_once, register_fork);
+    pthread_mutex_lock(&attaching);
+    int error = attach(segment_path, lock_path, options, attached);
     pthread_mutex_unlock(&attaching);
     return error;
 }
@@ -171,6 +174,21 @@ int sj_space_detach(struct sj_space *space)
 uint32_t sj_space_forks(void)
 {
     return forks;
+}
+
+bool sj_space_nth(size_t index, char name[SJ_NAME_MAX + 1], uint64_t *base, uint64_t *reserved)
+{
+    pthread_mutex_lock(&table);
+    struct sj_space *space = spaces;
+    while (space != NULL && index-- > 0)
+        space = space->next;
+    if (space != NULL) {
+        memcpy(name, space->segment->name, SJ_NAME_MAX + 1);
+        *base = (uint64_t)(uintptr_t)space->segment->base;
+        *reserved = space->segment->reserved;
+    }
+    pthread_mutex_unlock(&table);
+    return space != NULL;
 }
 
 void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot)

@@ -22,8 +22,6 @@
 struct sj_space {
     struct sj_segment *segment;
     struct sj_lock *lock;
-    uint64_t device; /* identity of the segment file */
-    uint64_t inode;
     uint32_t references;
     bool writable;
     struct sj_space *next; /* in the table of attached spaces */
@@ -32,12 +30,13 @@ struct sj_space {
 struct sj_attach_options {
     bool writable;
     bool accept_unclean; /* go on after an unclean reboot */
+    const uint8_t *uuid; /* the segment's, whose lock file is given; NULL: it may be any */
     struct sj_wait wait; /* for others that are opening or closing it */
 };
 
 /* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors
- * of sj_segment_open and sj_lock_open; SJ_EREADONLY when it is attached for reading here already
- * and is asked for writing. */
+ * of sj_segment_open_uuid and sj_lock_open; SJ_EREADONLY when it is attached for reading here
+ * already and is asked for writing. */
 SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
                            const struct sj_attach_options *options, struct sj_space **space);
 
@@ -45,6 +44,11 @@ SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
  * of it and this is the last reference (nothing is detached then); SJ_EIO when the closing sync
  * failed. */
 SJ_API int sj_space_detach(struct sj_space *space);
+
+/* Which space is attached as number `index` (from 0, in no order that lasts); false when there are
+ * no more. */
+SJ_API bool sj_space_nth(size_t index, char name[SJ_NAME_MAX + 1], uint64_t *base,
+                         uint64_t *reserved);
 
 /* Gives a slot back to the lock with that serial number, if it is still open. (For hold.c.) */
 void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot);

@@ -8,14 +8,17 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from spacejmp._space import Hold, Space
+from spacejmp._space import Hold, Space, attached_spaces
+from spacejmp.arena import DEFAULT_RESERVED
 from spacejmp.catalog import Catalog
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
+    AddressConflictError,
     AlreadyExistsError,
     CodecMismatchError,
     DetachedError,
     InvalidArgumentError,
+    InvalidNameError,
     NotFoundError,
     StructureTypeError,
 )
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from spacejmp.records import VasRecord
     from spacejmp.structures._mapping import MappingCore
 
 __all__ = ["CheckReport", "RootInfo", "Store", "StoreStats", "open"]
@@ -99,7 +103,8 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         1 to 128 letters, digits, ``.``, ``_`` and ``-``.
     flag : {"c", "r", "w", "n"}
         "c": for reading and writing, made if missing. "r": for reading, must exist. "w": for
-        reading and writing, must exist. "n": a new, empty one; an old one of that name is removed.
+        reading and writing, must exist. "n": a new, empty one; an old one of that name is removed,
+        and those who have it open keep what they see.
     home : path, optional
         The directory that holds the stores; else ``$SPACEJMP_HOME``, else the XDG data directory.
         On tmpfs (``/dev/shm``) a store lives in memory until the machine stops.
@@ -157,31 +162,18 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         raise InvalidArgumentError(
             f"durability: expected 'process' or 'power', found {durability!r}"
         )
-    catalog = Catalog(home)
+    if timeout is not None and not timeout >= 0:
+        raise InvalidArgumentError(f"timeout: expected None or seconds ≥ 0, found {timeout!r}")
+    catalog = Catalog(home, timeout=timeout)
     options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability or "process"}
     if reserve is not None:
         options["reserved"] = reserve
-    if flag == "n":
-        with contextlib.suppress(NotFoundError):
-            catalog.remove(name)
-        record = catalog.create(name, **options)
-    else:
-        try:
-            record = catalog.lookup(name)
-        except NotFoundError:
-            if flag != "c":
-                raise
-            try:
-                record = catalog.create(name, **options)
-            except AlreadyExistsError:  # another process was faster
-                record = catalog.lookup(name)
-    path = catalog.segment_path(record.segment)
-    space = Space(
-        path,
-        catalog.lock_path(record.segment),
-        writable=flag != "r",
-        accept_unclean=accept_unclean,
-        timeout=timeout,
+    space, path = _attach(
+        catalog,
+        name,
+        flag,
+        options,
+        {"writable": flag != "r", "accept_unclean": accept_unclean, "timeout": timeout},
     )
     if durability == "power" and space.durability != "power":
         space.detach()
@@ -190,6 +182,47 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
             f"make a new one with durability='power' and copy the structures"
         )
     return Store(name, catalog.home, path, flag, space)
+
+
+def _attach(
+    catalog: Catalog, name: str, flag: Flag, making: dict[str, Any], attaching: dict[str, Any]
+) -> tuple[Space, str]:
+    """Attach the store that has the name now; also the path of its file."""
+    known = None
+    while True:
+        record = _record(catalog, name, flag, making)
+        path, lock = catalog.segment_path(record.segment), catalog.lock_path(record.segment)
+        try:
+            return Space(path, lock, uuid=record.uuid, **attaching), path
+        except NotFoundError:  # removed or replaced after it was looked up
+            if record == known:
+                raise
+        known = record
+        flag = "c" if flag == "n" else flag
+
+
+def _record(catalog: Catalog, name: str, flag: Flag, making: dict[str, Any]) -> VasRecord:
+    """Find the store in the catalog, or make it, as the flag says."""
+    if flag != "n":
+        with contextlib.suppress(NotFoundError) if flag == "c" else contextlib.nullcontext():
+            return catalog.lookup(name)
+    _check_free(name, making)
+    try:
+        return catalog.create(name, **making, replace=flag == "n")
+    except AlreadyExistsError:  # another process was faster
+        return catalog.lookup(name)
+
+
+def _check_free(name: str, making: dict[str, Any]) -> None:
+    """AddressConflictError when a new store could not be attached in this process."""
+    base, reserve = making["base"], making.get("reserved", DEFAULT_RESERVED)
+    for other, start, size in attached_spaces():
+        if base is not None and base < start + size and start < base + reserve:
+            raise AddressConflictError(
+                f"store {name!r}: expected the addresses {base:#x}–{base + reserve:#x} to be free "
+                f"in this process, found the store {other!r} open at {start:#x}; close that one, "
+                f"or leave base out to have another place chosen"
+            )
 
 
 class Roots(Mapping[str, RootInfo]):
@@ -205,6 +238,15 @@ class Roots(Mapping[str, RootInfo]):
         if record is None:
             raise self._store._no_root(name)
         return _info(name, record)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            raw = check_root_name(name)
+        except InvalidNameError:  # nothing can have such a name
+            return False
+        return _roots.find(self._store._space, raw) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter([name for name, _ in _roots.listing(self._store._space)])
@@ -301,7 +343,7 @@ class Store:
         return self._structure(_KINDS[root.type], name, raw, root)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self.roots
+        return name in self.roots
 
     def drop(self, name: str) -> None:
         """Remove a structure and all that is in it, as one atomic operation.

@@ -169,7 +169,7 @@ class Saboteur:
 
 @pytest.mark.parametrize("onwards", [False, True])
 @pytest.mark.parametrize("number", ERRORS)
-@pytest.mark.parametrize("operation", ["create", "remove"])
+@pytest.mark.parametrize("operation", ["create", "remove", "replace"])
 def test_every_system_call_may_fail(home: Path, operation: str, number: int, onwards: bool) -> None:
     finished, k = False, 0
     while not finished:
@@ -178,16 +178,20 @@ def test_every_system_call_may_fail(home: Path, operation: str, number: int, onw
         where = home / str(k)
         catalog = Catalog(where)
         kept = catalog.create("kept")
-        if operation == "remove":
-            catalog.create("genes")
+        old = None if operation == "create" else catalog.create("genes")
         failure = None
         with pytest.MonkeyPatch.context() as patch:
             saboteur = Saboteur(patch, number, k, onwards=onwards)
             try:
-                getattr(catalog, operation)("genes")
+                if operation == "remove":
+                    catalog.remove("genes")
+                else:
+                    catalog.create("genes", replace=True)
             except SpaceJmpError as error:
                 failure = error
             finished = not saboteur.done
+        if operation == "replace" and failure is None:
+            assert catalog.lookup("genes") != old
         check_after_failure(catalog, where, operation, failure, onwards=onwards)
         if failure is not None and not onwards:
             assert isinstance(failure, ERRORS[number])
@@ -205,7 +209,7 @@ def check_after_failure(
     if not onwards:
         assert not any("/.new" in file for file in files_of(home))
     if failure is None:
-        assert there == (operation == "create")
+        assert there == (operation != "remove")
     elif operation == "create" and not onwards:
         assert not there
     if there:

@@ -165,11 +165,62 @@ def test_taken_addresses_are_a_conflict_that_names_the_occupant(home: Path, tmp_
 
 
 def test_two_stores_that_overlap_are_a_conflict_until_one_is_closed(home: Path) -> None:
-    with sj.open("a", home=home, base=BASE, reserve=2 * GIB):
-        with pytest.raises(sj.AddressConflictError, match=r"a\.seg"):
-            sj.open("b", home=home, base=BASE + GIB, reserve=GIB)
+    sj.open("b", home=home, base=BASE + GIB, reserve=GIB).close()
+    with (
+        sj.open("a", home=home, base=BASE, reserve=2 * GIB),
+        pytest.raises(sj.AddressConflictError, match=r"a\.seg"),
+    ):
+        sj.open("b", home=home)
     with sj.open("b", home=home) as store:
         assert store.base == BASE + GIB
+
+
+@pytest.mark.parametrize("flag", ["c", "n"])
+def test_a_new_store_whose_addresses_are_taken_here_is_not_made(home: Path, flag: Any) -> None:
+    with (
+        sj.open("a", home=home, base=BASE, reserve=2 * GIB),
+        pytest.raises(sj.AddressConflictError, match="'a'"),
+    ):
+        sj.open("b", flag, home=home, base=BASE + GIB, reserve=GIB)
+    assert sj.Catalog(home).names() == ["a"]
+
+
+# --- a new one in the place of an old one -------------------------------------------------------
+
+
+def test_a_store_that_is_open_can_be_made_anew_elsewhere(home: Path) -> None:
+    with sj.open("store", home=home) as old:
+        old.btree("t", key="int")[1] = "old"
+        with sj.open("store", "n", home=home) as new:
+            assert new.base >= old.base + old.reserve or old.base >= new.base + new.reserve
+            assert list(new.roots) == []
+            new.btree("t", key="int")[1] = "new"
+            assert (old["t"][1], new["t"][1]) == ("old", "new")
+    with sj.open("store", home=home) as store:
+        assert store["t"][1] == "new"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base": BASE + 1},
+        {"base": BASE},  # where the old one is open
+        {"reserve": GIB + 1},
+        {"mode": 0o077},
+        {"durability": "power"},  # not to be had in memory
+        {"durability": "forever"},
+        {"timeout": -1},
+    ],
+)
+def test_a_new_store_that_cannot_be_made_leaves_the_old_one(
+    home: Path, wrong: dict[str, Any]
+) -> None:
+    with sj.open("store", home=home, base=BASE, reserve=GIB) as old:
+        old.btree("t", key="int")[1] = "old"
+        with pytest.raises((ValueError, sj.AddressConflictError)):
+            sj.open("store", "n", home=home, **wrong)
+    with sj.open("store", home=home) as store:
+        assert store["t"][1] == "old"
 
 
 # --- structures by name -------------------------------------------------------------------------
@@ -230,6 +281,12 @@ def test_roots_are_a_live_mapping(store: sj.Store) -> None:
     assert "RootInfo(name='b'" in repr(roots)
     store.drop("b")
     assert list(roots) == ["a\n ä"]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 256, "\ud800", 7, None])
+def test_what_is_no_name_is_not_in_a_store(store: sj.Store, name: object) -> None:
+    assert name not in store
+    assert name not in store.roots
 
 
 def test_many_structures_are_told_apart(store: sj.Store) -> None:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening and closing, by several at the same time: what is left is marked clean, and nobody works
+on a store under another one's lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from children import Child, forked, in_child
+
+import spacejmp as sj
+from spacejmp._space import segment_inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+# Libraries start threads of their own; the children here use none of theirs.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+GIB = 1 << 30
+
+
+def is_clean(store: sj.Store) -> bool:
+    return segment_inspect(store.path).clean
+
+
+def new_store(home: Path) -> sj.Store:
+    """A closed store with a map in it."""
+    with sj.open("store", home=home, reserve=GIB) as store:
+        store.hashmap("h", key="int")[0] = 0
+    return store
+
+
+def test_a_reader_that_closes_last_leaves_the_store_clean(disk_home: Path) -> None:
+    store = new_store(disk_home)
+
+    def read_for_long(child: Child) -> None:
+        with sj.open("store", "r", home=disk_home):
+            child.say()
+            child.hear()
+
+    with forked(read_for_long) as reader:
+        reader.hear()
+        with sj.open("store", "w", home=disk_home) as own:
+            own["h"][1] = 1
+        assert not is_clean(store)
+        reader.say()
+        assert reader.end() == 0
+    assert is_clean(store)
+
+
+# --- a name that another store has meanwhile ------------------------------------------------------
+
+
+def replace_after_lookup(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Run `action` in another process right after the next lookup of a name."""
+    lookup = sj.Catalog.lookup
+    pending = [action]
+
+    def looked_up(self: sj.Catalog, name: str) -> Any:
+        record = lookup(self, name)
+        if pending:
+            in_child(pending.pop())
+        return record
+
+    monkeypatch.setattr(sj.Catalog, "lookup", looked_up)
+
+
+def test_a_store_replaced_while_it_is_opened_is_opened_under_its_own_lock(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_store(home)
+    replace_after_lookup(monkeypatch, lambda: sj.open("store", "n", home=home).close())
+    with sj.open("store", "w", home=home) as store:
+        assert list(store.roots) == []
+
+        def get_in() -> None:
+            with sj.open("store", "w", home=home) as same, same.write(timeout=0.05):
+                pass
+
+        with store.write(), pytest.raises(sj.SpaceBusyError):
+            in_child(get_in)
+
+
+@pytest.mark.parametrize("flag", ["c", "w"])
+def test_a_store_removed_while_it_is_opened_is_as_one_that_never_was(
+    home: Path, monkeypatch: pytest.MonkeyPatch, flag: Any
+) -> None:
+    new_store(home)
+    replace_after_lookup(monkeypatch, lambda: sj.Catalog(home).remove("store"))
+    if flag == "w":
+        with pytest.raises(sj.NotFoundError):
+            sj.open("store", flag, home=home)
+    else:
+        with sj.open("store", flag, home=home) as store:
+            assert list(store.roots) == []
+
+
+def test_a_missing_directory_of_locks_is_an_error_not_a_hang(home: Path) -> None:
+    store = new_store(home)
+    shutil.rmtree(home / "lock")
+    with pytest.raises(sj.NotFoundError, match="lock"):
+        sj.open("store", "w", home=home)
+    assert is_clean(store)
