@@ -59,8 +59,9 @@ struct sj_wait {
 };
 
 /* Opens the lock file, or makes it with `mode`. On return the caller is present; `*first` says that
- * it alone is, and then nobody else can come in until sj_lock_join. SJ_EIO, SJ_EPERM, SJ_EBUSY,
- * SJ_EFULL. */
+ * it alone is, and then nobody else can come in until sj_lock_join. `*lock` is set from when there
+ * is a file to abandon in the child of a fork; NULL after a failure. SJ_EIO, SJ_EPERM, SJ_EBUSY,
+ * SJ_EFULL, SJ_ENOTFOUND. */
 SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                         struct sj_lock **lock, bool *first);
 
@@ -87,8 +88,12 @@ SJ_API bool sj_lock_inside(struct sj_lock *lock);
 
 SJ_API void sj_lock_close(struct sj_lock *lock);
 
-/* In the child of a fork: the lock file is opened anew, no slot is owned. */
+/* In the child of a fork: the lock file is opened and mapped anew, no slot is owned. When that is
+ * impossible, every way in is SJ_EIO. */
 SJ_API void sj_lock_forked(struct sj_lock *lock);
+/* In the child of a fork: another thread of the parent was opening or closing the lock. The child
+ * lets go of the file: as long as it had it, the parent would seem to live and to be there. */
+void sj_lock_abandon(struct sj_lock *lock);
 
 /* A slot for the calling thread, and back. SJ_EBUSY when all are taken, SJ_EDAMAGED when pages of
  * the lock file are lost. */

@@ -156,6 +156,7 @@ static int open_present(struct sj_lock *lock, const char *path, uint32_t mode,
 {
     for (;;) {
         struct stat opened, named;
+        int fd;
         lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
         if (lock->fd < 0 || fstat(lock->fd, &opened) != 0)
             return file_error(path, "open");
@@ -168,7 +169,9 @@ static int open_present(struct sj_lock *lock, const char *path, uint32_t mode,
                 fchmod(lock->fd, mode); /* the umask does not decide who may wait */
             return SJ_OK;
         }
-        close(lock->fd);
+        fd = lock->fd;
+        lock->fd = -1;
+        close(fd);
     }
 }
 
@@ -180,16 +183,17 @@ int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
     if (lock == NULL)
         return sj_error(SJ_ENOMEM, "lock file %s", path);
     lock->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
+    lock->fd = -1;
     pthread_mutex_init(&lock->own_lock, NULL);
+    *opened = lock;
     int error = open_present(lock, path, mode, wait, first);
     if (error == SJ_OK)
         error = map_page(lock, path, *first);
     if (error != SJ_OK) {
+        *opened = NULL;
         sj_lock_close(lock);
-        return error;
     }
-    *opened = lock;
-    return SJ_OK;
+    return error;
 }
 
 void sj_lock_on_recover(struct sj_lock *lock, sj_lock_recover *recover, sj_lock_lose *lose,
@@ -244,18 +248,45 @@ void sj_lock_close(struct sj_lock *lock)
     free(lock);
 }
 
-void sj_lock_forked(struct sj_lock *lock)
+/* The file of an own open file description for the child; -1 when the system has none to give. */
+static int open_again(int fd)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", lock->fd);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    close(lock->fd); /* its open file description, with the parent's locks, is the parent's alone */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/*
+ * The parent's locks last as long as its open file description does, and both the descriptor and
+ * the mapping that the child has of it would keep that alive.
+ */
+void sj_lock_forked(struct sj_lock *lock)
+{
+    int fd = open_again(lock->fd), flags = MAP_SHARED | MAP_FIXED;
+    close(lock->fd);
     lock->fd = fd;
     lock->writing = false;
     memset(lock->own, 0, sizeof lock->own);
     pthread_mutex_init(&lock->own_lock, NULL);
-    if (fd >= 0)
+    if (fd < 0)
+        flags |= MAP_ANONYMOUS;
+    SJ_ASSERT(mmap(lock->page, sizeof *lock->page, PROT_READ | PROT_WRITE, flags, fd, 0) ==
+              lock->page);
+    if (fd >= 0) {
         ofd_lock(fd, F_RDLCK, SJ_LOCK_PRESENCE);
+        return;
+    }
+    /* Nobody gets in, and finds a mutex that is none. */
+    memset(&lock->page->mutex, 0xff, sizeof lock->page->mutex);
+    lock->page->writer = 1;
+}
+
+void sj_lock_abandon(struct sj_lock *lock)
+{
+    if (lock->page != NULL)
+        munmap(lock->page, sizeof *lock->page);
+    if (lock->fd >= 0)
+        close(lock->fd);
 }
 
 /* Takes slot `number` if no living thread has it; with own_lock held. */
@@ -280,6 +311,9 @@ int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot)
 {
     if (lock->lost)
         return sj_lock_lost();
+    if (lock->fd < 0)
+        return sj_error(SJ_EIO, "the lock file could not be opened anew after a fork: close the "
+                                "store in this process and open it again");
     pthread_mutex_lock(&lock->own_lock);
     *slot = NULL;
     /* Free slots first; then those that a dead process left behind. */

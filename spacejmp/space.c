@@ -12,8 +12,9 @@
 #include "spacejmp/hold.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
-static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces` */
+static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces` and `moving` */
 static struct sj_space *spaces;
+static struct sj_lock *moving; /* of a space that is not in the table, or not any more */
 static uint32_t forks;
 
 static void before_fork(void)
@@ -34,6 +35,9 @@ static void after_fork_in_child(void)
     pthread_mutex_init(&attaching, NULL);
     sj_holds_forked();
     forks++;
+    if (moving != NULL)
+        sj_lock_abandon(moving);
+    moving = NULL;
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
         sj_lock_forked(space->lock);
         sj_tx_forget(space->segment);
@@ -73,6 +77,15 @@ static bool lose(void *context)
     return sj_segment_freeze(space->segment, SJ_LOST_LOCK);
 }
 
+/* Closes `moving`, with no fork in between. */
+static void close_moving(void)
+{
+    pthread_mutex_lock(&table);
+    sj_lock_close(moving);
+    moving = NULL;
+    pthread_mutex_unlock(&table);
+}
+
 /* Attaches a space that this process does not have; with `attaching`. */
 static int attach_new(const char *segment_path, const char *lock_path,
                       const struct sj_attach_options *options, const struct stat *status,
@@ -80,20 +93,20 @@ static int attach_new(const char *segment_path, const char *lock_path,
 {
     bool first;
     uint32_t readers = status->st_mode & 0444; /* whoever may read must be able to take the lock */
-    int error =
-        sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &space->lock, &first);
+    int error = sj_lock_open(lock_path, readers | readers >> 1, &options->wait, &moving, &first);
     if (error != SJ_OK)
         return error;
+    space->lock = moving;
     error = sj_segment_open_uuid(segment_path, options->uuid, options->writable, first,
                                  options->accept_unclean, &space->segment);
     if (error != SJ_OK) {
-        sj_lock_close(space->lock);
+        close_moving();
         return error;
     }
     sj_lock_on_recover(space->lock, recover, lose, space);
     if (space->lock->lost) {
         sj_segment_close(space->segment, false);
-        sj_lock_close(space->lock);
+        close_moving();
         return sj_lock_lost();
     }
     if (first)
@@ -103,6 +116,7 @@ static int attach_new(const char *segment_path, const char *lock_path,
     pthread_mutex_lock(&table);
     space->next = spaces;
     spaces = space;
+    moving = NULL;
     pthread_mutex_unlock(&table);
     return SJ_OK;
 }
@@ -161,10 +175,11 @@ int sj_space_detach(struct sj_space *space)
         while (*link != space)
             link = &(*link)->next;
         *link = space->next;
+        moving = space->lock;
         pthread_mutex_unlock(&table);
         sj_lock_on_recover(space->lock, NULL, NULL, NULL); /* the segment goes first */
         error = sj_segment_close(space->segment, sj_lock_last(space->lock));
-        sj_lock_close(space->lock);
+        close_moving();
         free(space);
     }
     pthread_mutex_unlock(&attaching);

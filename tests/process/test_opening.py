@@ -5,11 +5,17 @@ on a store under another one's lock.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import shutil
+import signal
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from children import Child, forked, in_child
+from children import Child, forked, in_child, wait_for
 
 import spacejmp as sj
 from spacejmp._space import segment_inspect
@@ -106,3 +112,67 @@ def test_a_missing_directory_of_locks_is_an_error_not_a_hang(home: Path) -> None
     with pytest.raises(sj.NotFoundError, match="lock"):
         sj.open("store", "w", home=home)
     assert is_clean(store)
+
+
+# --- forks meanwhile ------------------------------------------------------------------------------
+
+
+def test_a_child_forked_while_a_thread_closes_does_not_keep_the_store_open(
+    disk_home: Path,
+) -> None:
+    new_store(disk_home)
+    for attempt in range(5):
+        store = sj.open("store", home=disk_home)
+        store.hashmap("h")[attempt] = 0
+        store.hashmap("large", value="bytes")[attempt] = bytes(8 << 20)  # takes time to sync
+        closing = threading.Thread(target=store.close)
+        closing.start()
+        time.sleep(0.001 * attempt)
+        with forked(lambda child: child.hear()):
+            closing.join()
+            in_child(lambda: sj.open("store", home=disk_home, timeout=5).close())
+
+
+def test_who_dies_is_gone_although_its_child_lives(home: Path) -> None:
+    new_store(home)
+
+    def read_and_fork(child: Child) -> None:
+        store = sj.open("store", "r", home=home)
+        with store.read():
+            if os.fork() == 0:
+                child.say()
+                child.hear()  # until the test is over
+                os._exit(0)
+            child.hear()
+
+    with forked(read_and_fork) as reader:
+        reader.hear()
+        os.kill(reader.pid, signal.SIGKILL)
+        with sj.open("store", "w", home=home) as store, store.write(timeout=5):
+            pass
+
+
+def test_a_child_that_cannot_open_the_lock_file_is_kept_out(home: Path) -> None:
+    new_store(home)
+
+    def fork_without_descriptors() -> int:
+        store = sj.open("store", home=home)
+        free = os.dup(0)
+        os.close(free)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, most))
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(sj.StoreIOError):
+                store["h"][1] = 1
+                os._exit(1)
+            with contextlib.suppress(sj.StoreIOError):
+                store.read().__enter__()
+                os._exit(2)
+            os._exit(7)
+        store["h"][2] = 2
+        return wait_for(pid)
+
+    assert in_child(fork_without_descriptors) == 7
+    with sj.open("store", home=home) as store:
+        assert dict(store["h"]) == {0: 0, 2: 2}
