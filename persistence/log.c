@@ -45,6 +45,14 @@ static inline uint64_t entry_checksum(const struct sj_log_entry *place, uint64_t
     return sj_checksum(seed ^ (uint64_t)(uintptr_t)place, old, bytes / 8);
 }
 
+/* Whether the heap knows the extent's chunks as the log's. With the write hold alone: the words change
+ * with the extents. */
+static bool extent_is_log(const struct sj_segment *segment, uint64_t number)
+{
+    const struct sj_log_extent *extent = &segment->log->extent[number];
+    return sj_chunks_are_log(segment, extent->at, extent->bytes);
+}
+
 static void use_extent(struct sj_tx *tx, const struct sj_log *log, uint32_t number)
 {
     tx->extent = number;
@@ -82,6 +90,9 @@ static int next_extent(struct sj_segment *segment)
         sj_store(&log->extents, next + 1);
         sj_flush(segment->domain, &log->extents, sizeof log->extents);
         sj_fence(segment->domain);
+    } else if (!extent_is_log(segment, next)) {
+        return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&log->extent[next],
+                                  "an extent of the log");
     }
     use_extent(tx, log, next);
     if ((uint64_t)(tx->limit - tx->cursor) < entry_bytes(RANGE_BYTES_MAX))
@@ -253,20 +264,22 @@ void sj_log_flush_ranges(const struct sj_segment *segment)
 }
 
 /* Gives extents from number `kept` on back to the heap. */
-static void release_extents(struct sj_segment *segment, uint64_t kept)
+__attribute__((noinline)) static void release_extents(struct sj_segment *segment, uint64_t kept)
 {
     struct sj_log *log = segment->log;
     uint64_t extents = log->extents;
-    if (SJ_LIKELY(extents <= kept))
+    if (extents <= kept)
         return;
     sj_store(&log->extents, kept);
     sj_flush(segment->domain, &log->extents, sizeof log->extents);
     sj_fence(segment->domain);
     for (uint64_t i = kept; i < extents; i++) {
         uint64_t at = sj_load(&log->extent[i].at);
+        bool is_log = extent_is_log(segment, i);
         if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
             return;
-        sj_chunks_give_back_from_log(segment, at);
+        if (is_log)
+            sj_chunks_give_back_from_log(segment, at);
     }
 }
 
@@ -281,7 +294,8 @@ void sj_log_commit(struct sj_segment *segment)
 {
     sj_fence(segment->domain);
     store_generation(segment, segment->tx.generation + 1);
-    release_extents(segment, EXTENTS_KEPT);
+    if (SJ_UNLIKELY(segment->log->extents > EXTENTS_KEPT))
+        release_extents(segment, EXTENTS_KEPT);
 }
 
 void sj_log_retire(struct sj_segment *segment)
@@ -316,9 +330,8 @@ bool sj_log_is_valid(const struct sj_segment *segment)
         return false;
     for (uint64_t i = 1; i < log->extents; i++) {
         const struct sj_log_extent *extent = &log->extent[i];
-        if (extent->bytes != SJ_CHUNK << (i - 1) ||
-            !sj_segment_holds(segment, extent->at, extent->bytes) ||
-            !sj_chunks_are_log(segment, extent->at, extent->bytes))
+        if (extent->bytes != SJ_CHUNK << (i - 1) || (extent->at - base) % SJ_CHUNK != 0 ||
+            !sj_segment_holds(segment, extent->at, extent->bytes))
             return false;
     }
     return true;
@@ -355,6 +368,9 @@ int sj_log_recover(struct sj_segment *segment)
 {
     if (!sj_log_is_valid(segment))
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)segment->log, "a log header");
+    for (uint64_t i = 1; i < segment->log->extents; i++)
+        if (!extent_is_log(segment, i))
+            return sj_segment_damaged(segment, segment->log->extent[i].at, "an extent of the log");
     int error = collect_entries(segment);
     if (error != SJ_OK)
         return error;

@@ -99,8 +99,9 @@ static bool meta_is_kept(const struct sj_segment *segment)
 
 int sj_chunks_used(const struct sj_segment *segment, uint64_t *used)
 {
+    uint64_t backed = (sj_segment_committed(segment) + SJ_CHUNK - 1) / SJ_CHUNK;
     *used = segment->root_page->chunks;
-    if (*used == 0 || *used > chunks_reserved(segment))
+    if (*used == 0 || *used > chunks_reserved(segment) || *used > backed)
         return damaged_word(segment, &segment->root_page->chunks);
     return meta_is_kept(segment) ? SJ_OK : damaged_word(segment, sj_chunk_word(segment, 0));
 }

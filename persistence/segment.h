@@ -42,6 +42,8 @@ struct sj_segment {
     bool damaged;       /* the file has lost bytes; never unset (loss.h) */
     struct sj_tx tx;    /* this process's transaction */
     uint64_t reserved;
+    uint64_t meta_bytes; /* the fixed part: superblocks to chunk directory */
+    uint64_t heap;       /* address of what follows it: blocks lie from here on */
     int fd;
     bool writable;    /* opened for writing */
     bool rw_possible; /* the file can be written, if only to recover it */
@@ -161,6 +163,16 @@ static inline bool sj_segment_holds(const struct sj_segment *segment, uint64_t a
     return offset < committed && bytes <= committed - offset;
 }
 
+/* Whether a block of `bytes` bytes may lie at `at`: in the committed part, behind the fixed one. So
+ * no pointer, whatever it is, makes a block of superblocks, log or descriptors. */
+static inline bool sj_segment_holds_block(const struct sj_segment *segment, uint64_t at,
+                                          uint64_t bytes)
+{
+    uint64_t offset = at - segment->heap;
+    uint64_t room = sj_segment_committed(segment) - segment->meta_bytes;
+    return offset < room && bytes <= room - offset;
+}
+
 /*
  * The block of `kind` and at least `bytes` bytes that a pointer read from media leads to, or NULL:
  * range, alignment and kind are checked, nothing else. NULL means SJ_ECORRUPT.
@@ -168,7 +180,7 @@ static inline bool sj_segment_holds(const struct sj_segment *segment, uint64_t a
 static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
                                      enum sj_kind kind)
 {
-    if (SJ_UNLIKELY((at & 7) != 0 || !sj_segment_holds(segment, at, bytes)))
+    if (SJ_UNLIKELY((at & 7) != 0 || !sj_segment_holds_block(segment, at, bytes)))
         return NULL;
     struct sj_block *block = (struct sj_block *)(uintptr_t)at;
     return SJ_LIKELY(block->kind == kind) ? block : NULL;

@@ -212,8 +212,11 @@ SJ_INLINE int put_new(struct sj_btree *tree, const struct btree_path *path,
         error = sj_slot_make(segment, tree->kinds, key, value, &slot);
     if (SJ_UNLIKELY(error != SJ_OK))
         return sj_tx_op_abort(segment, error);
-    if (SJ_UNLIKELY(path->leaf->node.count == SJ_BTREE_LEAF_ITEMS)) {
-        error = btree_split_insert(tree, path, key, slot, run);
+    uint32_t count = path->leaf->node.count;
+    if (SJ_UNLIKELY(count >= SJ_BTREE_LEAF_ITEMS)) {
+        /* On damaged media the slot's block may overlap the leaf. */
+        error = count == SJ_BTREE_LEAF_ITEMS ? btree_split_insert(tree, path, key, slot, run)
+                                             : damaged_leaf(tree, address_of(path->leaf));
         if (error == SJ_OK)
             run_moved(tree, path);
     } else {

@@ -51,7 +51,11 @@ static int pair_begin(struct btree_plan *plan, uint32_t step, struct sj_btree_in
                       struct pair *pair)
 {
     const struct btree_step *at = &plan->path->step[step];
+    bool bytes = btree_bytes(plan->tree);
     memcpy(parent_image, at->inner, sizeof *parent_image);
+    uint32_t count = parent_image->node.count;
+    if (SJ_UNLIKELY(count < 2 || count > inner_fanout(bytes) || at->index >= count))
+        return damaged_inner(plan->tree, address_of(at->inner)); /* it is not what it was */
     pair->parent = parent_image;
     pair->step = step;
     pair->right = at->index > 0 ? at->index : 1;
@@ -239,6 +243,8 @@ int btree_merge_delete(struct sj_btree *tree, const struct btree_path *path)
     while (error == SJ_OK && step + 1 < path->height && pair.parent->node.count < least) {
         struct sj_btree_inner *content = pair.parent;
         step++;
+        if (plan.edits + 3 > BTREE_EDITS_MAX) /* a whole tree is not that high */
+            return damaged_height(tree);
         error = pair_begin(&plan, step, &image[step & 1], &pair);
         if (error == SJ_OK)
             error = join_inner(&plan, &pair, content);

@@ -62,6 +62,17 @@ SJ_INLINE uint32_t inner_fanout(bool bytes)
     return bytes ? SJ_BTREE_INNER_BYTES : SJ_BTREE_INNER_WORD;
 }
 
+/*
+ * Children of a node that was checked earlier. On damaged media a block that was allocated since may
+ * overlap the node (its bit in the heap was lost), so the count is anything again: here it is one
+ * that stays inside the node.
+ */
+SJ_INLINE uint32_t inner_count(const struct sj_btree_inner *inner, bool bytes)
+{
+    uint32_t count = inner->node.count;
+    return count <= inner_fanout(bytes) ? count : inner_fanout(bytes);
+}
+
 SJ_INLINE uint64_t *inner_keys(struct sj_btree_inner *inner)
 {
     return inner->words;

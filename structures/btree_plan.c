@@ -147,7 +147,7 @@ int btree_fence_high(const struct sj_btree *tree, const struct btree_path *path,
 {
     *fence = (struct btree_fence){0};
     while (step < path->height) {
-        if (index + 1 < path->step[step].inner->node.count)
+        if (index + 1 < inner_count(path->step[step].inner, true))
             return fence_at(tree, path->step[step].inner, index + 1, fence);
         if (++step < path->height)
             index = path->step[step].index;

@@ -56,7 +56,7 @@ int btree_row_to_leaf(const struct sj_btree *tree, const struct btree_leaf_row *
 void btree_inner_row_add(struct btree_inner_row *row, struct sj_btree_inner *inner, bool bytes,
                          const struct btree_fence *first)
 {
-    uint32_t at = row->count, count = inner->node.count;
+    uint32_t at = row->count, count = inner_count(inner, bytes);
     memcpy(row->key + at, inner_keys(inner), count * sizeof(uint64_t));
     memcpy(row->child + at, inner_children(inner, bytes), count * sizeof(uint64_t));
     memcpy(row->items + at, inner_items(inner, bytes), count * sizeof(uint64_t));

@@ -200,14 +200,17 @@ static int grow(struct btree_plan *plan, const struct split *split)
 }
 
 /* The parent at `step` has room for one more child. */
-static void insert_child(struct btree_plan *plan, uint32_t step, const struct split *split)
+static int insert_child(struct btree_plan *plan, uint32_t step, const struct split *split)
 {
     bool bytes = btree_bytes(plan->tree);
     struct sj_btree_inner *inner = plan->path->step[step].inner;
     uint32_t index = plan->path->step[step].index;
+    if (SJ_UNLIKELY(index >= inner->node.count || inner->node.count >= inner_fanout(bytes)))
+        return damaged_inner(plan->tree, address_of(inner)); /* it is not what it was */
     struct sj_btree_inner *image = btree_plan_edit(plan, inner, sizeof *inner);
     inner_items(image, bytes)[index] = split->left_items;
     btree_inner_insert(image, bytes, index, &split->fence, split->right, split->right_items);
+    return SJ_OK;
 }
 
 int btree_split_insert(struct sj_btree *tree, const struct btree_path *path,
@@ -222,10 +225,10 @@ int btree_split_insert(struct sj_btree *tree, const struct btree_path *path,
         error = split_inner(&plan, step++, &split);
     if (error == SJ_OK && step == path->height)
         error = grow(&plan, &split);
+    else if (error == SJ_OK)
+        error = insert_child(&plan, step++, &split);
     if (error != SJ_OK)
         return error;
-    if (step < path->height)
-        insert_child(&plan, step++, &split);
     btree_plan_counts(&plan, step, 1);
     error = btree_plan_log(&plan);
     if (error == SJ_OK)

@@ -35,8 +35,9 @@
 struct hashmap_place {
     struct sj_hashmap_segment *table;
     struct sj_hashmap_bucket *bucket;
-    uint32_t home; /* number of the home bucket */
-    uint32_t at;   /* number of `bucket` */
+    uint32_t buckets; /* of the table, as they were checked */
+    uint32_t home;    /* number of the home bucket */
+    uint32_t at;      /* number of `bucket` */
     uint32_t slot;
 };
 
@@ -246,6 +247,7 @@ static inline int hashmap_find(const struct sj_hashmap *map, const struct sj_key
         return hashmap_table_damaged(map, hash);
     uint32_t buckets = table->node.count;
     uint32_t home = hashmap_home(hash, table->node.aux, buckets);
+    place->buckets = buckets;
     place->home = place->at = home;
     __builtin_prefetch((char *)&table->bucket[home] + 64 + 64 * hashmap_line(hash));
     int error = hashmap_find_in(map, key, hash, kind, &table->bucket[home], place);
@@ -264,7 +266,7 @@ static inline int hashmap_find(const struct sj_hashmap *map, const struct sj_key
  * it. */
 static inline bool hashmap_find_free(struct hashmap_place *place, uint64_t hash)
 {
-    uint32_t buckets = place->table->node.count;
+    uint32_t buckets = place->buckets;
     place->at = place->home;
     for (uint32_t probe = 0; probe < hashmap_probes(buckets); probe++) {
         place->bucket = &place->table->bucket[place->at];

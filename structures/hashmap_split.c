@@ -18,6 +18,9 @@
  *     too many keys have hashes that agree in these bits, which the random seed makes as good as
  *     impossible, and the put ends with SJ_EFULL.
  *
+ * I3  Every block that is allocated may be one in use, on damaged media: what was checked before is
+ *     checked again, and sizes are kept from the first time.
+ *
  * Crash rule: recovery restores the words that lead to the old segment and the old directory, whose
  * frees the commit carries out; the fresh blocks are free again by the heap's log.
  *
@@ -164,11 +167,12 @@ static int build(struct growth *growth, struct moved *item, uint32_t count, uint
 /* ------------------------------------------------------------------ the directory */
 
 /* Plans that the entries of each new segment lead to it, the directory being deep enough. */
-static int plan_entries(const struct growth *growth, struct sj_hashmap_directory *directory)
+static int plan_entries(const struct growth *growth, struct sj_hashmap_directory *directory,
+                        uint32_t depth)
 {
     for (uint32_t i = 0; i < growth->made_count; i++) {
         const struct made *made = &growth->made[i];
-        uint32_t shift = directory->depth - made->depth;
+        uint32_t shift = depth - made->depth;
         uint64_t *entry = &directory->segment[made->pattern << shift];
         for (uint64_t left = 1ull << shift; left > 0; left--) {
             int error = sj_tx_word(growth->map->segment, entry++, made->at);
@@ -182,12 +186,12 @@ static int plan_entries(const struct growth *growth, struct sj_hashmap_directory
 /* Fills a fresh directory: the old one's entries, each 2^more times, and those of the new
  * segments. */
 static void fill_directory(const struct growth *growth, const struct sj_hashmap_directory *old,
-                           struct sj_hashmap_directory *fresh, uint32_t more)
+                           uint32_t old_depth, struct sj_hashmap_directory *fresh, uint32_t depth)
 {
-    uint32_t depth = old->depth + more;
+    uint32_t more = depth - old_depth;
     sj_store(fresh, SJ_KIND_HASHMAP_DIR | (uint64_t)depth << 32);
     sj_store(&fresh->zero64, 0);
-    for (uint64_t i = 0; i < 1ull << old->depth; i++)
+    for (uint64_t i = 0; i < 1ull << old_depth; i++)
         for (uint64_t j = i << more; j < (i + 1) << more; j++)
             sj_store(&fresh->segment[j], old->segment[i]);
     for (uint32_t i = 0; i < growth->made_count; i++) {
@@ -200,7 +204,7 @@ static void fill_directory(const struct growth *growth, const struct sj_hashmap_
 
 /* Plans a directory of 2^depth entries in the place of the old one. */
 static int plan_directory(const struct growth *growth, struct sj_hashmap_directory *old,
-                          uint32_t depth)
+                          uint32_t old_depth, uint32_t depth)
 {
     const struct sj_hashmap *map = growth->map;
     struct sj_hashmap_directory *fresh;
@@ -210,7 +214,7 @@ static int plan_directory(const struct growth *growth, struct sj_hashmap_directo
         error = sj_heap_free(map->segment, (uintptr_t)old);
     if (error != SJ_OK)
         return error;
-    fill_directory(growth, old, fresh, depth - old->depth);
+    fill_directory(growth, old, old_depth, fresh, depth);
     struct sj_node node = map->head->node;
     uint64_t word = node.kind | (uint64_t)node.count << 16 | (uint64_t)depth << 32;
     error = hashmap_head_word(map, &map->head->node, word);
@@ -259,9 +263,10 @@ __attribute__((noinline)) int hashmap_grow(const struct sj_hashmap *map,
     struct growth growth;
     growth.map = map;
     growth.made_count = 0;
-    uint32_t count = collect(&growth, full), depth = 0;
-    struct sj_hashmap_directory *directory = hashmap_directory(map);
-    if (count == 0 || directory == NULL)
+    uint32_t count = 0, depth = 0;
+    if (hashmap_table(map, hash) == full)
+        count = collect(&growth, full);
+    if (count == 0)
         return sj_segment_damaged(map->segment, (uintptr_t)full, "a full table segment");
     growth.item[count++] = (struct moved){hash, item};
     int error = make_segments(&growth, full, count);
@@ -269,9 +274,13 @@ __attribute__((noinline)) int hashmap_grow(const struct sj_hashmap *map,
         error = sj_heap_free(map->segment, (uintptr_t)full);
     if (error != SJ_OK)
         return error;
+    struct sj_hashmap_directory *directory = hashmap_directory(map);
+    if (directory == NULL)
+        return hashmap_table_damaged(map, hash);
+    uint32_t old_depth = directory->depth;
     for (uint32_t i = 0; i < growth.made_count; i++)
         depth = growth.made[i].depth > depth ? growth.made[i].depth : depth;
-    if (depth > directory->depth)
-        return plan_directory(&growth, directory, depth);
-    return plan_entries(&growth, directory);
+    if (depth > old_depth)
+        return plan_directory(&growth, directory, old_depth, depth);
+    return plan_entries(&growth, directory, old_depth);
 }
