@@ -29,7 +29,7 @@ unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help deps check build demo test bench lint format werror native crash crash-long wheel-test clean
+.PHONY: help deps check build demo test bench lint format werror native fuzz crash crash-long wheel-test clean
 
 help:
 	@echo 'make build       .venv with the tools and an editable install'
@@ -39,6 +39,7 @@ help:
 	@echo 'make lint        ruff, mypy, clang-format, codespell'
 	@echo 'make format      lay out Python and C'
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
+	@echo 'make fuzz        damages stores and uses them, without end (100 000 times in make native)'
 	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
@@ -138,6 +139,12 @@ build/seam/build.ninja: | $(VENV)/.tools
 native: $(NATIVE)/build.ninja build/seam/build.ninja
 	$(SANITIZER) $(BIN)/meson test -C $(NATIVE) --print-errorlogs
 	$(BIN)/meson test -C build/seam --print-errorlogs
+
+# FUZZ='--seed S --only N' does one image again, as a failure says.
+FUZZ ?=
+fuzz: $(NATIVE)/build.ninja
+	@$(BIN)/ninja --quiet -C $(NATIVE) tests/native/fuzz
+	$(SANITIZER) $(NATIVE)/tests/native/fuzz $(FUZZ)
 
 # What a crash can leave of the media, recovered and examined (docs/reliability.md).
 EXPLORE := build/seam/tests/native/test_explore
