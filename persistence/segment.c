@@ -372,7 +372,7 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
                          bool accept_unclean, struct sj_segment **opened)
 {
     struct sj_super super;
-    struct sj_segment *segment;
+    struct sj_segment *segment = NULL;
     int error = begin(path, uuid, writable, &super, &segment);
     if (error != SJ_OK)
         return error;
