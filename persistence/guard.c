@@ -7,8 +7,8 @@
  *   fault ─→ on_sigbus ─→ the range has it ─→ lost(): other pages, the access is repeated
  *                       └ none has it      ─→ the handler before ours, or SIG_DFL
  *
- * I1  A node is never freed, and its `first` is stored last when it is taken, first when it is given
- *     back: the handler, which takes no lock, finds a range whole or not at all.
+ * I1  A node is never freed, and its `first` is stored last when it is taken, first when it is
+ *     given back: the handler, which takes no lock, finds a range whole or not at all.
  * I2  previous[0 … installs) are the actions that ours has been put over, the oldest first. Before
  *     one of them is called it is the kernel's again, and ours comes back when it is still there
  *     afterwards: a handler that gives way to the one before itself (as faulthandler's does, to

@@ -11,8 +11,8 @@
  *     transaction, or from another place, is never taken for one of this.
  * I3  Undoing a valid entry is right whether or not its range was ever changed, any number of
  *     times.
- * I4  A generation is one process's. When the machine stops, entries and stamps of a transaction may
- *     be on the media without the first entry, so that nothing is rolled back: none of them may
+ * I4  A generation is one process's. When the machine stops, entries and stamps of a transaction
+ *     may be on the media without the first entry, so that nothing is rolled back: none of them may
  *     come to count in another transaction of that generation. So each process takes a new one
  *     before its first change.
  * I5  Extents beyond the first are chunks in state LOG. log->extents is stored after their words,
@@ -45,8 +45,8 @@ static inline uint64_t entry_checksum(const struct sj_log_entry *place, uint64_t
     return sj_checksum(seed ^ (uint64_t)(uintptr_t)place, old, bytes / 8);
 }
 
-/* Whether the heap knows the extent's chunks as the log's. With the write hold alone: the words change
- * with the extents. */
+/* Whether the heap knows the extent's chunks as the log's. With the write hold alone: the words
+ * change with the extents. */
 static bool extent_is_log(const struct sj_segment *segment, uint64_t number)
 {
     const struct sj_log_extent *extent = &segment->log->extent[number];

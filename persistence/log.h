@@ -29,8 +29,8 @@ void sj_log_flush_ranges(const struct sj_segment *segment);
 /* The one store that empties the log on media: the commit. Releases large extents. */
 void sj_log_commit(struct sj_segment *segment);
 
-/* Takes a new generation before a process's first transaction: whatever a stopped machine has left in
- * the log, or stamped on nodes, is nobody's. */
+/* Takes a new generation before a process's first transaction: whatever a stopped machine has left
+ * in the log, or stamped on nodes, is nobody's. */
 void sj_log_retire(struct sj_segment *segment);
 
 /* Whether the log on media has entries: somebody died in a transaction. */

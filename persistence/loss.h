@@ -4,8 +4,9 @@
  * operation says that it succeeded.
  *
  * Fault model. While the segment is mapped, pages of its file can cease to be: somebody cuts the
- * file short, the storage cannot be read, a hole finds no room. An access to such a page is a SIGBUS
- * (guard.h); a system call that would touch one fails. It may happen between any two instructions.
+ * file short, the storage cannot be read, a hole finds no room. An access to such a page is a
+ * SIGBUS (guard.h); a system call that would touch one fails. It may happen between any two
+ * instructions.
  *
  * The handler sets `damaged` and freezes the segment: from then on its addresses are a private copy
  * of what the file still has, and zeros where it has nothing. The interrupted operation goes on,
@@ -19,8 +20,8 @@
  *     for the store that commits it goes to the copy. The writer leaves the lock as a dead one does
  *     (hold.c), so that the next one rolls back, if the log is still there.
  * L4  Words of the media may become zero between two reads of them. Code that reads one twice, and
- *     could leave the segment or not end when the second read finds zero, reads it once, or looks at
- *     `damaged` in between.
+ *     could leave the segment or not end when the second read finds zero, reads it once, or looks
+ *     at `damaged` in between.
  *
  * What the others see: each process meets the loss when it first touches a lost page, and freezes
  * its own mapping. One that has not met it yet goes on with pages that are there, and what it

@@ -69,9 +69,9 @@ static inline void sj_store(void *at, uint64_t value)
     __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
 }
 
-/* Stores `bytes` bytes; `target` is 8-byte aligned, and the word that holds the last byte belongs to
- * the target whole. They do not overlap their source, except on damaged media (a fresh block that is
- * in use already): then anything may be stored, in the target alone. */
+/* Stores `bytes` bytes; `target` is 8-byte aligned, and the word that holds the last byte belongs
+ * to the target whole. They do not overlap their source, except on damaged media (a fresh block
+ * that is in use already): then anything may be stored, in the target alone. */
 static inline void sj_copy(void *target, const void *source, size_t bytes)
 {
 #ifdef SJ_SEAM

@@ -116,7 +116,8 @@ SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
 SJ_API int sj_segment_sync(struct sj_segment *segment);
 
 /* Makes sure that the first `bytes` of the segment are backed by the file. SJ_EFULL before any
- * change, SJ_EDAMAGED when what was committed no longer is. Cost: a system call each time the file has to grow. */
+ * change, SJ_EDAMAGED when what was committed no longer is. Cost: a system call each time the file
+ * has to grow. */
 SJ_API int sj_segment_commit(struct sj_segment *segment, uint64_t bytes);
 
 /* Notes on the media that the segment is being written to; before its first change. SJ_EIO,
@@ -141,8 +142,8 @@ static inline void sj_segment_forget_hints(struct sj_segment *segment)
     segment->hints = (struct sj_page_hints){0};
 }
 
-/* Checks the log of a segment that has just been mapped; the first process to attach rolls back what
- * a dead one had begun. SJ_ECORRUPT, SJ_EDAMAGED. */
+/* Checks the log of a segment that has just been mapped; the first process to attach rolls back
+ * what a dead one had begun. SJ_ECORRUPT, SJ_EDAMAGED. */
 int sj_segment_take_over(struct sj_segment *segment, bool first);
 
 /* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT,

@@ -6,11 +6,12 @@
  * The first process to come in lays the file out anew, whatever was in it: nobody else can have it
  * open then, so no state of an earlier boot, crash or version survives.
  *
- * Somebody may cut the file short while it is mapped. The guard then puts private pages in the place
- * of those that are lost; if the header is, it is one that says "a dead writer waits to be rolled
- * back", so that whoever comes takes the slow way, whose `recover` refuses. The number by which
- * threads find their slots becomes another one, so that readers take it too. The mapping is never
- * taken away then: a robust mutex that this process had lies in it, and is in its thread's list.
+ * Somebody may cut the file short while it is mapped. The guard then puts private pages in the
+ * place of those that are lost; if the header is, it is one that says "a dead writer waits to be
+ * rolled back", so that whoever comes takes the slow way, whose `recover` refuses. The number by
+ * which threads find their slots becomes another one, so that readers take it too. The mapping is
+ * never taken away then: a robust mutex that this process had lies in it, and is in its thread's
+ * list.
  */
 #include <errno.h>
 #include <fcntl.h>

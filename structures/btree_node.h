@@ -63,9 +63,9 @@ SJ_INLINE uint32_t inner_fanout(bool bytes)
 }
 
 /*
- * Children of a node that was checked earlier. On damaged media a block that was allocated since may
- * overlap the node (its bit in the heap was lost), so the count is anything again: here it is one
- * that stays inside the node.
+ * Children of a node that was checked earlier. On damaged media a block that was allocated since
+ * may overlap the node (its bit in the heap was lost), so the count is anything again: here it is
+ * one that stays inside the node.
  */
 SJ_INLINE uint32_t inner_count(const struct sj_btree_inner *inner, bool bytes)
 {

@@ -4,8 +4,8 @@
  *
  *   fuzz_make.c     small stores of every kind, as images in memory
  *   fuzz_fields.c   which bytes of an image are metadata, and what each of them is
- *   fuzz_mutate.c   damage: changes of those bytes that look like something else that could be there
- *   fuzz_use.c      everything that can be done with a store, on a damaged one
+ *   fuzz_mutate.c   damage: changes of those bytes that look like something else that could be
+ *   there fuzz_use.c      everything that can be done with a store, on a damaged one
  *   fuzz.c          workers, counters, what is kept of a failure
  *
  * Seed and number decide an image and all that is done with it, in every process: a failure is
