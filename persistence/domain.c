@@ -9,6 +9,7 @@
 
 #include <linux/magic.h>
 
+#include "persistence/dax.h"
 #include "persistence/segment.h"
 #include "persistence/wal.h"
 
@@ -18,8 +19,7 @@ static int nothing_to_sync(struct sj_segment *segment)
     return SJ_OK;
 }
 
-/* fsync writes back pages that were stored to through a shared mapping as well. */
-static int sync_file(struct sj_segment *segment)
+int sj_domain_sync_file(struct sj_segment *segment)
 {
     if (fsync(segment->fd) == 0)
         return SJ_OK;
@@ -37,12 +37,14 @@ static const struct sj_domain file = {
     .name = "file",
     .durability = SJ_DURABILITY_PROCESS,
     .outlives_reboot = true,
-    .sync = sync_file,
+    .sync = sj_domain_sync_file,
 };
 
 int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **domain)
 {
     struct statfs fs;
+    if (wanted == SJ_DURABILITY_POWER && (*domain = sj_dax_domain(fd)) != NULL)
+        return SJ_OK;
     if (fstatfs(fd, &fs) != 0)
         return sj_error(SJ_EIO, "fstatfs: %s", strerror(errno));
     bool memory = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
@@ -50,8 +52,7 @@ int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **dom
     if (wanted <= (*domain)->durability)
         return SJ_OK;
     return sj_error(SJ_EINVAL,
-                    "durability 'power' was asked for; the '%s' domain of this file "
-                    "keeps what was acknowledged through the death of any process, not through "
-                    "power loss: use durability='process'",
-                    (*domain)->name);
+                    "durability 'power' is not to be had on tmpfs, which is empty when the machine "
+                    "has stopped: choose a home on a disk or on persistent memory, or use "
+                    "durability='process'");
 }

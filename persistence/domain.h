@@ -9,6 +9,7 @@
  *   shm     tmpfs                process     ordering only
  *   file    ordinary filesystem  process     ordering only; an unclean reboot is noticed
  *   wal     ordinary filesystem  power       a write and a sync of a log, shared (wal.h)
+ *   dax     persistent memory    power       a flush of each line that was stored to, three fences
  *
  * For a domain with `collects`, a transaction keeps account of every range that it changes, so that
  * the commit can flush them or copy them to a log.
@@ -33,6 +34,7 @@ struct sj_domain {
     enum sj_durability durability;
     bool outlives_reboot; /* the backing is still there after a reboot */
     bool collects;        /* commits need to know what has changed */
+    int map_flags;        /* of mmap, beside MAP_SHARED */
     /* Hands a range to the media, until the next drain. NULL: program order is enough. */
     void (*flush)(const void *at, size_t bytes);
     void (*drain)(void);
@@ -48,7 +50,10 @@ struct sj_domain {
     int (*sync)(struct sj_segment *segment);
 };
 
-/* The domain of an open file. SJ_EINVAL when `wanted` is not to be had there. */
+/* fsync: writes back what was stored through a shared mapping as well. */
+int sj_domain_sync_file(struct sj_segment *segment);
+
+/* The domain of an open file of at least a page. SJ_EINVAL when `wanted` is not to be had there. */
 SJ_API int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **domain);
 
 #endif

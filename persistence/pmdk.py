@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """PMDK: libpmem and libpmem2, bound through cffi, for those who run on persistent memory.
 
-The libraries are opened when the first function of this module needs them; spacejmp itself never
-does. They tell what a device says of itself: granularity, bad blocks, unsafe shutdowns, its id.
+The libraries are opened when the first function of this module needs them. spacejmp never does: the
+``dax`` domain flushes by itself. What they add is what a device says of itself (bad blocks, unsafe
+shutdowns, its id), deep flushes, and `use_in_core`, after which the ``dax`` domain asks libpmem2
+what a file's granularity is, and flushes with its functions. The core calls these directly.
+
+Emulation, for tests: with ``PMEM2_FORCE_GRANULARITY=CACHE_LINE`` in the environment (and
+``PMEM_IS_PMEM_FORCE=1``, which tells libpmem the same) ``spacejmp.open(…, durability="power")``
+gives the ``dax`` domain on tmpfs. All is flushed and fenced as it would be on DAX; yet nothing of
+it survives power loss.
 
 Errors: what libpmem2 answers becomes an exception of `spacejmp.persistence.errors`, with the
 message that the library has left.
@@ -40,12 +47,15 @@ __all__ = [
     "has_auto_flush",
     "has_hw_drain",
     "is_pmem",
+    "use_builtin",
+    "use_in_core",
     "version",
 ]
 
 _LIBPMEM = "libpmem.so.1"
 _LIBPMEM2 = "libpmem2.so.1"
 _PACKAGES = {_LIBPMEM: "libpmem1", _LIBPMEM2: "libpmem2"}
+_CORE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "libspacejmp.so")
 
 _CDEF = """
 const char *pmem_check_version(unsigned major_required, unsigned minor_required);
@@ -88,7 +98,30 @@ int pmem2_badblock_next(struct pmem2_badblock_context *, struct pmem2_badblock *
 int pmem2_badblock_clear(struct pmem2_badblock_context *, const struct pmem2_badblock *);
 void pmem2_badblock_context_delete(struct pmem2_badblock_context **);
 const char *pmem2_errormsg(void);
+
+struct sj_dax_library {
+    void *source_from_fd, *source_delete, *config_new, *config_delete, *config_set_granularity,
+         *config_set_length, *config_set_protection, *map_new, *map_delete, *map_granularity,
+         *map_flush, *map_drain;
+};
+void sj_dax_use(const struct sj_dax_library *library);
 """
+
+# The members of struct sj_dax_library, in order.
+_CORE_FUNCTIONS = (
+    "pmem2_source_from_fd",
+    "pmem2_source_delete",
+    "pmem2_config_new",
+    "pmem2_config_delete",
+    "pmem2_config_set_required_store_granularity",
+    "pmem2_config_set_length",
+    "pmem2_config_set_protection",
+    "pmem2_map_new",
+    "pmem2_map_delete",
+    "pmem2_map_get_store_granularity",
+    "pmem2_get_flush_fn",
+    "pmem2_get_drain_fn",
+)
 
 _PROT_READ = 1 << 30
 _PROT_WRITE = 1 << 31
@@ -228,6 +261,33 @@ def has_auto_flush() -> bool:
 def has_hw_drain() -> bool:
     """Whether the CPU has an instruction that drains to persistent memory; none has now."""
     return bool(_library(_LIBPMEM).pmem_has_hw_drain())
+
+
+def use_in_core() -> None:
+    """Let the ``dax`` domain take libpmem2's word for a file's granularity, and its functions.
+
+    Stores that are opened afterwards do so. May be called again.
+
+    Raises
+    ------
+    LibraryMissingError
+        libpmem2 is not there; the message names the package.
+    """
+    ffi, library = _ffi(), _library(_LIBPMEM2)
+    functions = [
+        ffi.cast("void *", ffi.addressof(library, function)) for function in _CORE_FUNCTIONS
+    ]
+    _core().sj_dax_use(ffi.new("struct sj_dax_library *", functions))
+
+
+def use_builtin() -> None:
+    """Undo `use_in_core`, for stores that are opened afterwards."""
+    _core().sj_dax_use(_ffi().NULL)
+
+
+@functools.cache
+def _core() -> Any:
+    return _ffi().dlopen(_CORE)
 
 
 def _pointer(address: int) -> Any:

@@ -169,7 +169,9 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
     if (fd < 0)
         return sj_segment_failed(path, "open");
     const struct sj_domain *domain;
-    int error = sj_domain_of(fd, spec->durability, &domain);
+    int error = allocate(fd, 0, SJ_PAGE) == 0 ? SJ_OK : sj_segment_failed(path, "fallocate");
+    if (error == SJ_OK)
+        error = sj_domain_of(fd, spec->durability, &domain);
     if (error == SJ_OK)
         error = format(fd, path, spec, domain);
     snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
@@ -259,12 +261,31 @@ static int address_taken(const char *path, uint64_t base, uint64_t bytes)
                     path, (unsigned long long)base, (unsigned long long)(base + bytes), occupant);
 }
 
+/* mmap, of a range that is free. The kernel knows no MAP_FIXED_NOREPLACE beside the flags that it
+ * validates: then the range is taken first. */
+static void *map_at(const struct sj_segment *segment, void *want, int protection)
+{
+    uint64_t bytes = segment->reserved;
+    int flags = segment->domain->map_flags, free_only = MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+    if (flags == 0)
+        return mmap(want, bytes, protection, MAP_SHARED | free_only, segment->fd, 0);
+    void *got = mmap(want, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | free_only, -1, 0);
+    if (got != want)
+        return got;
+    got = mmap(want, bytes, protection, flags | MAP_NORESERVE | MAP_FIXED, segment->fd, 0);
+    if (got == MAP_FAILED) {
+        int why = errno;
+        munmap(want, bytes);
+        errno = why;
+    }
+    return got;
+}
+
 static int map(struct sj_segment *segment, const char *path, uint64_t base)
 {
     int protection = segment->writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *want = (void *)(uintptr_t)base;
-    void *got = mmap(want, segment->reserved, protection,
-                     MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, segment->fd, 0);
+    void *got = map_at(segment, want, protection);
     if (got == MAP_FAILED)
         return errno == EEXIST ? address_taken(path, base, segment->reserved)
                                : sj_segment_failed(path, "mmap");
@@ -306,8 +327,9 @@ static int check_clean(const struct sj_segment *segment, const char *path,
 {
     uint8_t boot[16];
     sj_boot_id(boot);
-    if (!segment->domain->outlives_reboot || (super->state & SJ_STATE_CLEAN) != 0 ||
-        memcmp(boot, super->boot_id, sizeof boot) == 0 || accept_unclean)
+    if (!segment->domain->outlives_reboot || segment->domain->durability == SJ_DURABILITY_POWER ||
+        (super->state & SJ_STATE_CLEAN) != 0 || memcmp(boot, super->boot_id, sizeof boot) == 0 ||
+        accept_unclean)
         return SJ_OK;
     return sj_error(SJ_EUNCLEAN,
                     "%s: the machine stopped while this store was open, and durability 'process' "
@@ -331,6 +353,13 @@ static void discard(struct sj_segment *segment)
     free(segment->tx.fresh.items);
     free(segment->tx.marks.items);
     free(segment);
+}
+
+/* What a dead process stored and did not come to flush is going to be read (a word of
+ * sj_tx_single_word): it becomes durable before. */
+static int flush_left(struct sj_segment *segment)
+{
+    return segment->domain->flush != NULL ? sj_segment_sync(segment) : SJ_OK;
 }
 
 /* A segment that is open, and not yet mapped. */
@@ -411,13 +440,19 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     return SJ_OK;
 }
 
+static int recover(struct sj_segment *segment)
+{
+    int error = sj_log_recover(segment);
+    return error == SJ_OK ? flush_left(segment) : error;
+}
+
 int sj_segment_take_over(struct sj_segment *segment, bool first)
 {
     if (!sj_log_is_valid(segment))
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)segment->log, "a log header");
     if (first && (sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL))
         return sj_segment_recover(segment);
-    return SJ_OK;
+    return first ? flush_left(segment) : SJ_OK;
 }
 
 static int recover(struct sj_segment *segment)
@@ -425,9 +460,9 @@ static int recover(struct sj_segment *segment)
     if (segment->domain->recovering != NULL)
         segment->domain->recovering(segment);
     if (segment->writable)
-        return sj_log_recover(segment);
+        return recover(segment);
     if (!sj_log_pending(segment))
-        return SJ_OK;
+        return flush_left(segment);
     if (!segment->rw_possible)
         return sj_error(SJ_EPERM,
                         "'%s' has an unfinished transaction of a process that died; undoing it "
@@ -435,7 +470,7 @@ static int recover(struct sj_segment *segment)
                         segment->name);
     if (mprotect(segment->base, segment->reserved, PROT_READ | PROT_WRITE) != 0)
         return sj_error(SJ_EIO, "'%s': mprotect: %s", segment->name, strerror(errno));
-    int error = sj_log_recover(segment);
+    int error = recover(segment);
     mprotect(segment->base, segment->reserved, PROT_READ);
     return error;
 }
@@ -530,7 +565,7 @@ int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
     if (error != SJ_OK)
         return error;
     /* Where stores go to the media by themselves, so may this one before the file's new size. */
-    if (segment->domain->flush != NULL && fsync(segment->fd) != 0)
+    if (segment->domain->durability == SJ_DURABILITY_POWER && fsync(segment->fd) != 0)
         return sj_segment_failed(segment->name, "fsync");
     sj_store(&segment->root_page->committed, end);
     sj_flush(segment->domain, &segment->root_page->committed, sizeof(uint64_t));

@@ -57,6 +57,7 @@ from spacejmp.home import (
     shared_mode,
     stems,
 )
+from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_name
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
@@ -294,6 +295,7 @@ class Catalog:
             raise InvalidArgumentError(
                 f"durability: expected 'process' or 'power', found {durability!r}"
             )
+        use_forced_granularity()
         make_directories(self.home)
         path = self._segment_file(name)
         with self._locked(self.timeout):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["__version__", "get_include", "get_library"]
+__all__ = ["__version__", "get_include", "get_library", "use_forced_granularity"]
 
 __version__ = "0.1.0"
 
@@ -26,3 +26,14 @@ def get_library() -> str:
             if line.endswith("/libspacejmp.so\n"):
                 return line.split(maxsplit=5)[5].rstrip("\n")
     raise FileNotFoundError("libspacejmp.so is not loaded from a file of its own")
+
+
+def use_forced_granularity() -> None:
+    """Let libpmem2 say which files are persistent memory, when its environment forces an answer.
+
+    So is the ``dax`` domain emulated on tmpfs, for tests (`spacejmp.persistence.pmdk`).
+    """
+    if "PMEM2_FORCE_GRANULARITY" in os.environ:
+        from spacejmp.persistence import pmdk
+
+        pmdk.use_in_core()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from spacejmp._space import Hold, Space, attached_spaces
 from spacejmp.arena import DEFAULT_RESERVED
 from spacejmp.catalog import Catalog
+from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
     AddressConflictError,
@@ -165,6 +166,7 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     if timeout is not None and not timeout >= 0:
         raise InvalidArgumentError(f"timeout: expected None or seconds ≥ 0, found {timeout!r}")
     catalog = Catalog(home, timeout=timeout)
+    use_forced_granularity()
     options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability or "process"}
     if reserve is not None:
         options["reserved"] = reserve

@@ -101,7 +101,7 @@ def test_a_store_keeps_the_durability_that_it_was_made_with(home: Path) -> None:
     ):
         with pytest.raises(sj.InvalidArgumentError, match=message):
             sj.open("genes", home=home, durability=durability)  # type: ignore[arg-type]
-    with sj.open("genes", "r", home=home, base=None) as store:
+    with sj.open("genes", "r", home=home) as store:
         assert len(store.roots) == 0
 
 
