@@ -7,8 +7,8 @@
  *
  * I1  A slab is in its class's list exactly when it has a free block.
  * I2  An empty slab's pages go back, unless it is alone in its list.
- * I3  Words change by sj_tx_word; every function begins by settling words that wait, and so reads
- *     what the operation has done so far.
+ * I3  Words change by sj_tx_word, and are read by sj_tx_peek: so each function sees what the
+ *     operation has done so far. Searches of many words (pages.c) settle those that wait before.
  *
  * Cost: alloc: one logged word; the slab that it fills leaves its list (two more words).
  */
@@ -16,6 +16,8 @@
 
 #include "persistence/seam.h"
 #include "persistence/slab.h"
+
+#define FREES_PENDING_MAX 8 /* beyond it, many frees in a row settle: a peek looks at each word */
 
 static inline uint64_t address(const void *pointer)
 {
@@ -39,24 +41,24 @@ static int new_slab(struct sj_segment *segment, uint32_t size_class, struct sj_s
     if (error != SJ_OK)
         return error;
     sj_copy(*slab, &fresh, sizeof fresh);
-    error = sj_tx_word(segment, &segment->root_page->partial[size_class], at);
-    sj_tx_settle(segment);
-    return error;
+    return sj_tx_word(segment, &segment->root_page->partial[size_class], at);
 }
 
 /* Takes a slab out of its class's list. */
 static int unlink_slab(struct sj_segment *segment, struct sj_slab *slab)
 {
     struct sj_slab *next = NULL, *previous = NULL;
-    if (slab->next != 0 && (next = sj_slab_at(segment, slab->next)) == NULL)
+    uint64_t next_at = sj_tx_peek(segment, &slab->next);
+    if (next_at != 0 && (next = sj_slab_at(segment, next_at)) == NULL)
         return sj_segment_damaged(segment, address(&slab->next), "the address of a slab");
     uint64_t *link = &segment->root_page->partial[slab->size_class];
-    if (*link != address(slab)) {
-        if ((previous = sj_slab_at(segment, slab->previous)) == NULL)
+    if (sj_tx_peek(segment, link) != address(slab)) {
+        previous = sj_slab_at(segment, sj_tx_peek(segment, &slab->previous));
+        if (previous == NULL)
             return sj_segment_damaged(segment, address(&slab->previous), "the address of a slab");
         link = &previous->next;
     }
-    int error = sj_tx_word(segment, link, slab->next);
+    int error = sj_tx_word(segment, link, next_at);
     if (error == SJ_OK && next != NULL)
         error = sj_tx_word(segment, &next->previous, address(previous));
     return error;
@@ -66,10 +68,11 @@ static int unlink_slab(struct sj_segment *segment, struct sj_slab *slab)
 static int link_slab(struct sj_segment *segment, struct sj_slab *slab)
 {
     uint64_t *link = &segment->root_page->partial[slab->size_class];
+    uint64_t first = sj_tx_peek(segment, link);
     struct sj_slab *next = NULL;
-    if (*link != 0 && (next = sj_slab_at(segment, *link)) == NULL)
+    if (first != 0 && (next = sj_slab_at(segment, first)) == NULL)
         return sj_segment_damaged(segment, address(link), "the address of a slab");
-    int error = sj_tx_word(segment, &slab->next, *link);
+    int error = sj_tx_word(segment, &slab->next, first);
     if (error == SJ_OK)
         error = sj_tx_word(segment, &slab->previous, 0);
     if (error == SJ_OK && next != NULL)
@@ -77,9 +80,17 @@ static int link_slab(struct sj_segment *segment, struct sj_slab *slab)
     return error == SJ_OK ? sj_tx_word(segment, link, address(slab)) : error;
 }
 
+/* Reads the slab's bitmap as the operation has it. */
+static void read_used(const struct sj_segment *segment, const struct sj_slab *slab,
+                      uint64_t used[4])
+{
+    for (uint32_t word = 0; word < 4; word++)
+        used[word] = sj_tx_peek(segment, &slab->used[word]);
+}
+
 static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **block)
 {
-    uint64_t at = segment->root_page->partial[size_class];
+    uint64_t at = sj_tx_peek(segment, &segment->root_page->partial[size_class]), used[4];
     struct sj_slab *slab;
     if (SJ_UNLIKELY(at == 0)) {
         int error = new_slab(segment, size_class, &slab);
@@ -88,21 +99,20 @@ static int alloc_small(struct sj_segment *segment, uint32_t size_class, void **b
     } else {
         slab = sj_slab_at(segment, at);
     }
-    if (SJ_UNLIKELY(slab == NULL || slab->size_class != size_class || sj_slab_is_full(slab)))
+    if (SJ_LIKELY(slab != NULL))
+        read_used(segment, slab, used);
+    if (SJ_UNLIKELY(slab == NULL || slab->size_class != size_class || sj_slab_is_full(used)))
         return sj_segment_damaged(segment, address(&segment->root_page->partial[size_class]),
                                   "the address of a slab with a free block");
     uint32_t word = 0;
-    while (slab->used[word] == UINT64_MAX)
+    while (used[word] == UINT64_MAX)
         word++;
-    uint32_t bit = (uint32_t)__builtin_ctzll(~slab->used[word]), number = 64 * word + bit;
+    uint32_t bit = (uint32_t)__builtin_ctzll(~used[word]), number = 64 * word + bit;
     if (SJ_UNLIKELY(number >= slab->blocks))
         return sj_segment_damaged(segment, address(&slab->used[word]), "a slab's bitmap");
-    uint64_t used = slab->used[word] | 1ull << bit;
-    uint64_t others = UINT64_MAX;
-    for (uint32_t i = 0; i < 4; i++)
-        others &= i == word ? used : slab->used[i];
-    int error = sj_tx_word(segment, &slab->used[word], used);
-    if (error == SJ_OK && SJ_UNLIKELY(others == UINT64_MAX))
+    used[word] |= 1ull << bit;
+    int error = sj_tx_word(segment, &slab->used[word], used[word]);
+    if (error == SJ_OK && SJ_UNLIKELY(sj_slab_is_full(used)))
         error = unlink_slab(segment, slab);
     *block = (char *)slab + sizeof *slab + number * sj_class_bytes(size_class);
     return error;
@@ -127,7 +137,6 @@ static int alloc_large(struct sj_segment *segment, uint64_t bytes, void **block)
 
 int sj_heap_alloc(struct sj_segment *segment, uint64_t bytes, void **block)
 {
-    sj_tx_settle(segment);
     int error = SJ_LIKELY(bytes <= SJ_CLASS_MAX) ? alloc_small(segment, sj_class_of(bytes), block)
                                                  : alloc_large(segment, bytes, block);
     return SJ_LIKELY(error == SJ_OK) ? sj_tx_fresh(segment, *block, (bytes + 7) & ~7ull) : error;
@@ -151,7 +160,7 @@ int sj_slab_find(const struct sj_segment *segment, const struct sj_page_run *run
     if (block < run->at + sizeof **slab || offset % bytes != 0 || offset / bytes >= (*slab)->blocks)
         return sj_segment_damaged(segment, block, "the beginning of a block");
     *number = (uint32_t)(offset / bytes);
-    if (((*slab)->used[*number / 64] >> *number % 64 & 1) == 0)
+    if ((sj_tx_peek(segment, &(*slab)->used[*number / 64]) >> *number % 64 & 1) == 0)
         return sj_segment_damaged(segment, block, "a block in use");
     return SJ_OK;
 }
@@ -186,7 +195,6 @@ int sj_heap_free(struct sj_segment *segment, uint64_t block)
 {
     struct sj_page_run run;
     uint64_t bytes;
-    sj_tx_settle(segment);
     int error = find_block(segment, block, &run, &bytes);
     return error == SJ_OK ? sj_tx_defer_free(segment, block) : error;
 }
@@ -198,16 +206,18 @@ static int free_small(struct sj_segment *segment, const struct sj_page_run *run,
     int error = sj_slab_find(segment, run, block, &slab, &number);
     if (error != SJ_OK)
         return error;
-    bool was_full = sj_slab_is_full(slab);
-    uint64_t *word = &slab->used[number / 64];
-    error = sj_tx_word(segment, word, *word & ~(1ull << number % 64));
+    uint64_t used[4];
+    read_used(segment, slab, used);
+    bool was_full = sj_slab_is_full(used);
+    used[number / 64] &= ~(1ull << number % 64);
+    error = sj_tx_word(segment, &slab->used[number / 64], used[number / 64]);
     if (error == SJ_OK && was_full)
         error = link_slab(segment, slab);
     if (error != SJ_OK)
         return error;
-    sj_tx_settle(segment);
-    bool alone = slab->next == 0 && segment->root_page->partial[slab->size_class] == address(slab);
-    if (SJ_LIKELY(alone || !sj_slab_is_empty(slab)))
+    uint64_t first = sj_tx_peek(segment, &segment->root_page->partial[slab->size_class]);
+    bool alone = first == address(slab) && sj_tx_peek(segment, &slab->next) == 0;
+    if (SJ_LIKELY(alone || !sj_slab_is_empty(slab, used)))
         return SJ_OK;
     error = unlink_slab(segment, slab);
     return error == SJ_OK ? sj_pages_give_back(segment, run->at) : error;
@@ -217,7 +227,8 @@ int sj_heap_free_now(struct sj_segment *segment, uint64_t block)
 {
     struct sj_page_run run;
     uint64_t bytes;
-    sj_tx_settle(segment);
+    if (segment->tx.pending > FREES_PENDING_MAX)
+        sj_tx_settle(segment);
     int error = find_block(segment, block, &run, &bytes);
     if (error != SJ_OK)
         return error;

@@ -149,7 +149,7 @@ static int walk_lists(const struct walk *walk)
         uint64_t at = segment->root_page->partial[size_class], previous = 0, found = 0;
         while (at != 0) {
             const struct sj_slab *slab = sj_slab_at(segment, at);
-            if (slab == NULL || slab->size_class != size_class || sj_slab_is_full(slab) ||
+            if (slab == NULL || slab->size_class != size_class || sj_slab_is_full(slab->used) ||
                 (previous != 0 && slab->previous != previous) ||
                 ++found > walk->partial[size_class])
                 return sj_segment_damaged(segment, at, "a list of slabs with free blocks");

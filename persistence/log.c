@@ -56,7 +56,7 @@ static bool extent_is_log(const struct sj_segment *segment, uint64_t number)
 static void use_extent(struct sj_tx *tx, const struct sj_log *log, uint32_t number)
 {
     tx->extent = number;
-    tx->cursor = (char *)(uintptr_t)log->extent[number].at;
+    tx->cursor = tx->unflushed = (char *)(uintptr_t)log->extent[number].at;
     tx->limit = tx->cursor + log->extent[number].bytes;
 }
 
@@ -66,6 +66,14 @@ void sj_log_start(struct sj_segment *segment)
     tx->generation = sj_load(&segment->log->generation);
     tx->entries.count = 0;
     use_extent(tx, segment->log, 0);
+}
+
+void sj_log_flush(struct sj_segment *segment)
+{
+    struct sj_tx *tx = &segment->tx;
+    if (tx->cursor > tx->unflushed)
+        sj_flush(segment->domain, tx->unflushed, (size_t)(tx->cursor - tx->unflushed));
+    tx->unflushed = tx->cursor;
 }
 
 /* The cursor goes to the next extent, which is made when there is none. */
@@ -94,6 +102,7 @@ static int next_extent(struct sj_segment *segment)
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&log->extent[next],
                                   "an extent of the log");
     }
+    sj_log_flush(segment);
     use_extent(tx, log, next);
     if ((uint64_t)(tx->limit - tx->cursor) < entry_bytes(RANGE_BYTES_MAX))
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)log, "the extents of the log");
@@ -140,7 +149,6 @@ static int append_one(struct sj_segment *segment, const void *at, size_t bytes)
     fill_head(entry, address, bytes, generation,
               entry_checksum(entry, address, bytes, generation, at));
     sj_copy(entry->old, at, bytes);
-    sj_flush(segment->domain, entry, entry_bytes(bytes));
     return SJ_OK;
 }
 
@@ -154,7 +162,6 @@ int sj_log_append_word(struct sj_segment *segment, const uint64_t *at)
     fill_head(entry, address, sizeof old, generation,
               entry_checksum(entry, address, sizeof old, generation, &old));
     sj_store(&entry->old[0], old);
-    sj_flush(segment->domain, entry, entry_bytes(sizeof old));
     return SJ_OK;
 }
 
@@ -232,7 +239,7 @@ static void forget_entries(struct sj_segment *segment, uint32_t entries)
         struct sj_log_entry *entry = (struct sj_log_entry *)(uintptr_t)at;
         sj_store(&entry->generation, 0);
         sj_flush(segment->domain, &entry->generation, sizeof entry->generation);
-        tx->cursor = (char *)entry;
+        tx->cursor = tx->unflushed = (char *)entry;
     }
     sj_fence(segment->domain);
 }

@@ -16,6 +16,9 @@ int sj_log_append(struct sj_segment *segment, const void *at, size_t bytes);
 /* The same for one word. */
 int sj_log_append_word(struct sj_segment *segment, const uint64_t *at);
 
+/* Flushes the entries that were appended since the last time: before a fence. */
+void sj_log_flush(struct sj_segment *segment);
+
 /* Restores, newest first, all ranges appended since there were `entries` of them, and forgets
  * them. */
 void sj_log_undo(struct sj_segment *segment, uint32_t entries);
@@ -23,7 +26,7 @@ void sj_log_undo(struct sj_segment *segment, uint32_t entries);
 /* Raises root_page->removals: something that had a root may be gone. */
 void sj_log_note_removal(struct sj_segment *segment);
 
-/* Flushes every range in the log (their new bytes), for domains that need it. */
+/* Flushes every range in the log (their new bytes). */
 void sj_log_flush_ranges(const struct sj_segment *segment);
 
 /* The one store that empties the log on media: the commit. Releases large extents. */

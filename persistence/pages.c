@@ -127,6 +127,7 @@ void sj_pages_format(void *image, uint64_t reserved)
 static int find_chunks(struct sj_segment *segment, uint64_t wanted, uint64_t *found)
 {
     uint64_t used, run = 0, chunk = 0;
+    sj_tx_settle(segment);
     int error = sj_chunks_used(segment, &used);
     if (error != SJ_OK)
         return error;
@@ -262,10 +263,8 @@ static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
         return error;
     sj_zero(words, SJ_CHUNK_PAGES * sizeof *words);
     sj_store(words, PAGE_WORD(SJ_PAGE_META, 0, SJ_DESCRIPTOR_PAGES));
-    error = sj_tx_word(segment, sj_chunk_word(segment, *chunk),
-                       CHUNK_WORD(SJ_CHUNK_PAGED, SJ_RUN_PAGES_MAX, 1));
-    sj_tx_settle(segment);
-    return error;
+    return sj_tx_word(segment, sj_chunk_word(segment, *chunk),
+                      CHUNK_WORD(SJ_CHUNK_PAGED, SJ_RUN_PAGES_MAX, 1));
 }
 
 /* The first `pages` free pages in a row from page `from` on (the head of a run, or free); `*found`
@@ -311,6 +310,7 @@ static int find_in_chunks(const struct sj_segment *segment, uint64_t from, uint6
 static int find_pages(struct sj_segment *segment, uint64_t pages, uint64_t *chunk, uint64_t *page)
 {
     uint64_t used;
+    sj_tx_settle(segment);
     int error = sj_chunks_used(segment, &used);
     if (error != SJ_OK)
         return error;
@@ -338,14 +338,13 @@ int sj_pages_take(struct sj_segment *segment, uint64_t pages, enum sj_page_kind 
     if (error != SJ_OK)
         return error;
     uint64_t *chunk_word = sj_chunk_word(segment, chunk);
-    error = sj_tx_word(segment, chunk_word,
-                       CHUNK_WORD(SJ_CHUNK_PAGED, SJ_CHUNK_FREE(*chunk_word) - pages, 1));
+    uint64_t free = SJ_CHUNK_FREE(sj_tx_peek(segment, chunk_word)) - pages;
+    error = sj_tx_word(segment, chunk_word, CHUNK_WORD(SJ_CHUNK_PAGED, free, 1));
     if (error == SJ_OK)
         error = sj_tx_word(segment, sj_page_words(segment, chunk) + page,
                            PAGE_WORD(kind, size_class, pages));
     if (error != SJ_OK)
         return error;
-    sj_tx_settle(segment);
     segment->hints.chunk = chunk;
     segment->hints.page = page;
     *at = chunk_address(segment, chunk) + page * SJ_PAGE;
@@ -358,14 +357,14 @@ int sj_pages_give_back(struct sj_segment *segment, uint64_t at)
     uint64_t chunk = offset / SJ_CHUNK, page = offset % SJ_CHUNK / SJ_PAGE;
     uint64_t *chunk_word = sj_chunk_word(segment, chunk);
     uint64_t *page_word = sj_page_words(segment, chunk) + page;
-    uint64_t pages = page_run(*page_word, page);
-    if (*page_word == 0 || pages == 0 || SJ_CHUNK_STATE(*chunk_word) != SJ_CHUNK_PAGED)
+    uint64_t chunk_now = sj_tx_peek(segment, chunk_word);
+    uint64_t page_now = sj_tx_peek(segment, page_word), pages = page_run(page_now, page);
+    if (page_now == 0 || pages == 0 || SJ_CHUNK_STATE(chunk_now) != SJ_CHUNK_PAGED)
         return damaged_word(segment, page_word);
-    uint64_t free = SJ_CHUNK_FREE(*chunk_word) + pages;
+    uint64_t free = SJ_CHUNK_FREE(chunk_now) + pages;
     int error = sj_tx_word(segment, chunk_word, CHUNK_WORD(SJ_CHUNK_PAGED, free, 1));
     if (error == SJ_OK)
         error = sj_tx_word(segment, page_word, 0);
-    sj_tx_settle(segment);
     if (chunk < segment->hints.chunk ||
         (chunk == segment->hints.chunk && page < segment->hints.page))
         segment->hints = (struct sj_page_hints){segment->hints.generation, chunk, page};
@@ -378,25 +377,27 @@ int sj_pages_find(const struct sj_segment *segment, uint64_t at, struct sj_page_
     if (offset >= sj_segment_committed(segment))
         return sj_segment_damaged(segment, at, "a block");
     uint64_t chunk = offset / SJ_CHUNK, used = segment->root_page->chunks;
-    const uint64_t *word = sj_chunk_word(segment, chunk);
     *run = (struct sj_page_run){0};
-    if (chunk >= used || chunk_run(*word, chunk, used) == 0)
-        return damaged_word(segment, word);
-    if (SJ_CHUNK_STATE(*word) == SJ_CHUNK_HUGE) {
-        *run = (struct sj_page_run){chunk_address(segment, chunk), 0, SJ_CHUNK_COUNT(*word),
+    if (chunk >= used)
+        return damaged_word(segment, sj_chunk_word(segment, chunk));
+    uint64_t word = sj_tx_peek(segment, sj_chunk_word(segment, chunk));
+    if (chunk_run(word, chunk, used) == 0)
+        return damaged_word(segment, sj_chunk_word(segment, chunk));
+    if (SJ_CHUNK_STATE(word) == SJ_CHUNK_HUGE) {
+        *run = (struct sj_page_run){chunk_address(segment, chunk), 0, SJ_CHUNK_COUNT(word),
                                     SJ_PAGE_RUN, 0};
         return SJ_OK;
     }
-    if (SJ_CHUNK_STATE(*word) != SJ_CHUNK_PAGED)
+    if (SJ_CHUNK_STATE(word) != SJ_CHUNK_PAGED)
         return sj_segment_damaged(segment, at, "a block in use");
     const uint64_t *words = sj_page_words(segment, chunk);
     uint64_t page = offset % SJ_CHUNK / SJ_PAGE, head = page;
-    while (words[head] == 0 && head > 0)
+    while ((word = sj_tx_peek(segment, &words[head])) == 0 && head > 0)
         head--;
-    uint64_t pages = page_run(words[head], head);
-    if (words[head] == 0 || pages <= page - head)
+    uint64_t pages = page_run(word, head);
+    if (word == 0 || pages <= page - head)
         return sj_segment_damaged(segment, at, "a block in use");
     *run = (struct sj_page_run){chunk_address(segment, chunk) + head * SJ_PAGE, pages, 0,
-                                SJ_PAGE_KIND(words[head]), SJ_PAGE_CLASS(words[head])};
+                                SJ_PAGE_KIND(word), SJ_PAGE_CLASS(word)};
     return SJ_OK;
 }

@@ -146,6 +146,16 @@ static inline void sj_segment_forget_hints(struct sj_segment *segment)
  * what a dead one had begun. SJ_ECORRUPT, SJ_EDAMAGED. */
 int sj_segment_take_over(struct sj_segment *segment, bool first);
 
+/* The word at `at` as the running operation has it: what sj_tx_word was given last. */
+static inline uint64_t sj_tx_peek(const struct sj_segment *segment, const uint64_t *at)
+{
+    const struct sj_tx *tx = &segment->tx;
+    for (uint32_t i = tx->pending; SJ_UNLIKELY(i > 0); i--)
+        if (tx->pending_store[i - 1].at == at)
+            return tx->pending_store[i - 1].value;
+    return *at;
+}
+
 /* Rolls back what a dead process had begun. Idempotent; may itself die anywhere. SJ_ECORRUPT,
  * SJ_EDAMAGED. */
 SJ_API int sj_segment_recover(struct sj_segment *segment);

@@ -45,15 +45,16 @@ static inline uint64_t sj_slab_beyond(uint32_t blocks, uint32_t word)
     return blocks <= 64 * word ? UINT64_MAX : UINT64_MAX << (blocks - 64 * word);
 }
 
-static inline bool sj_slab_is_full(const struct sj_slab *slab)
+/* Whether the words of a slab's bitmap, as read, say that all (none) of its blocks are in use. */
+static inline bool sj_slab_is_full(const uint64_t used[4])
 {
-    return (slab->used[0] & slab->used[1] & slab->used[2] & slab->used[3]) == UINT64_MAX;
+    return (used[0] & used[1] & used[2] & used[3]) == UINT64_MAX;
 }
 
-static inline bool sj_slab_is_empty(const struct sj_slab *slab)
+static inline bool sj_slab_is_empty(const struct sj_slab *slab, const uint64_t used[4])
 {
     for (uint32_t word = 0; word < 4; word++)
-        if (slab->used[word] != sj_slab_beyond(slab->blocks, word))
+        if (used[word] != sj_slab_beyond(slab->blocks, word))
             return false;
     return true;
 }

@@ -118,7 +118,8 @@ static int commit_all(struct sj_segment *segment)
     for (uint32_t i = 0; i < tx->frees.count && SJ_LIKELY(error == SJ_OK); i++)
         error = sj_heap_free_now(segment, tx->frees.items[i]);
     if (SJ_LIKELY(error == SJ_OK)) {
-        sj_tx_ready(segment);
+        if (SJ_UNLIKELY(tx->frees.count > 0 || tx->pending > 0))
+            sj_tx_ready(segment);
         for (uint32_t i = 0; i < tx->frees.count; i++)
             sj_heap_free_end(segment, tx->frees.items[i]);
         if (SJ_UNLIKELY(domain->commit != NULL))
@@ -298,12 +299,19 @@ uint64_t sj_tx_stamp(const struct sj_segment *segment)
     return segment->tx.epoch;
 }
 
-static void store_all(struct sj_segment *segment, const struct sj_tx_store *stores, uint32_t count)
+/* The log is safe. */
+static void fence_log(struct sj_segment *segment)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    sj_log_flush(segment);
+    sj_fence(segment->domain);
+}
+
+/* What is stored is flushed by the commit, or undone: each word is in the log, or in a node that is
+ * (or that is fresh). */
+static void store_all(const struct sj_tx_store *stores, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
         sj_store(stores[i].at, stores[i].value);
-        sj_flush(segment->domain, stores[i].at, sizeof(uint64_t));
-    }
 }
 
 void sj_tx_settle(struct sj_segment *segment)
@@ -311,17 +319,17 @@ void sj_tx_settle(struct sj_segment *segment)
     struct sj_tx *tx = &segment->tx;
     if (tx->pending == 0)
         return;
-    sj_fence(segment->domain);
-    store_all(segment, tx->pending_store, tx->pending);
+    fence_log(segment);
+    store_all(tx->pending_store, tx->pending);
     tx->pending = 0;
 }
 
 void sj_tx_ready(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
-    sj_fence(segment->domain);
-    store_all(segment, tx->pending_store, tx->pending);
-    store_all(segment, tx->late_store, tx->late);
+    fence_log(segment);
+    store_all(tx->pending_store, tx->pending);
+    store_all(tx->late_store, tx->late);
     tx->pending = tx->late = 0;
 }
 

@@ -44,7 +44,7 @@
 
 struct sj_segment;
 
-#define SJ_TX_PENDING 32 /* words that wait for the log to be safe */
+#define SJ_TX_PENDING 48 /* words that wait for the log to be safe */
 
 struct sj_tx_vector {
     uint64_t *items;
@@ -58,8 +58,9 @@ struct sj_tx_store {
 };
 
 struct sj_tx {
-    char *cursor; /* where the next entry goes; NULL: no operation since the last commit */
-    char *limit;  /* end of that extent */
+    char *cursor;    /* where the next entry goes; NULL: no operation since the last commit */
+    char *limit;     /* end of that extent */
+    char *unflushed; /* entries from here on are not flushed yet */
     uint64_t generation;
     uint64_t epoch;      /* stamp of nodes that are wholly in the log; 0: stamp nothing */
     uint32_t depth;      /* explicit transactions that are open, 0 for a single operation */
@@ -118,7 +119,7 @@ SJ_API int sj_tx_op_commit(struct sj_segment *segment);
 SJ_API int sj_tx_op_abort(struct sj_segment *segment, int error);
 
 /* The word at `at` becomes `value` when the log is safe (at sj_tx_ready, or before). Until then
- * reads of the media see the old word. SJ_EFULL, SJ_ENOMEM. */
+ * reads of the media see the old word, and sj_tx_peek the new one. SJ_EFULL, SJ_ENOMEM. */
 SJ_API int sj_tx_word(struct sj_segment *segment, uint64_t *at, uint64_t value);
 
 /* The same for a word inside a node of `node_bytes`: nothing is logged when the node already is;
@@ -140,7 +141,8 @@ SJ_API uint64_t sj_tx_stamp(const struct sj_segment *segment);
 /* All that was logged is safe, pending words are stored: in-place stores may begin. */
 SJ_API void sj_tx_ready(struct sj_segment *segment);
 
-/* Stores the pending words that an abort of the operation can undo; in the middle of a plan. */
+/* Stores the pending words that an abort of the operation can undo, if there are any; in the middle
+ * of a plan, before a search through words that may be pending. */
 void sj_tx_settle(struct sj_segment *segment);
 
 /* Says that a range that needs no log (an unused slot) is going to be stored to, and is to be

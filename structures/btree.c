@@ -84,14 +84,12 @@ int sj_btree_get(const struct sj_btree *tree, const struct sj_key *key, struct s
 /*
  * The last part of a plan: the counts on the way down, the tree's and the leaf's become one more or
  * less at sj_tx_ready. That no word of them is stored before the last one is logged is what makes a
- * plan that fails here harmless; so what is pending already is settled first.
+ * plan that fails here harmless.
  */
 static int change_counts(struct sj_btree *tree, const struct btree_path *path, bool bytes,
                          int64_t change)
 {
     struct sj_segment *segment = tree->segment;
-    if (!btree_plain(tree))
-        sj_tx_ready(segment);
     for (uint32_t i = 0; i < path->height; i++) {
         struct sj_btree_inner *inner = path->step[i].inner;
         uint64_t *items = inner_items(inner, bytes) + path->step[i].index;
@@ -110,7 +108,9 @@ static int change_counts(struct sj_btree *tree, const struct btree_path *path, b
         node_head(SJ_KIND_BTREE_LEAF, node->count + (uint32_t)change, node->aux));
 }
 
-_Static_assert(SJ_BTREE_HEIGHT_MAX + 2 <= SJ_TX_PENDING, "all counts wait for the last one");
+#define HEAP_WORDS_MAX 20 /* that the heap has pending for one entry, at the most */
+_Static_assert(SJ_BTREE_HEIGHT_MAX + 2 + HEAP_WORDS_MAX <= SJ_TX_PENDING,
+               "all counts wait for the last one");
 
 /* Logs the leaf's keys and slots [from, to). */
 static int log_items(struct sj_btree *tree, struct sj_btree_leaf *leaf, uint32_t from, uint32_t to)
