@@ -534,8 +534,3 @@ uint32_t map_worlds(struct world *worlds, uint32_t count)
             }
     return count;
 }
-
-uint32_t explore_worlds(struct world *worlds)
-{
-    return map_worlds(worlds, 0);
-}

@@ -82,8 +82,6 @@ static void reset_lines(struct media *media)
 static void pend(struct media *media, uint32_t at)
 {
     struct trace_event *event = &media->trace->event[at];
-    if (event->value == event->old)
-        return; /* the media cannot tell */
     event->line = line_of(media, event->at);
     struct media_line *line = &media->line[event->line];
     if (line->count == line->capacity) {
@@ -176,6 +174,12 @@ static uint64_t draw(struct media *media)
     return trace_mix(*media->random, 0xbf58476d1ce4e5b9ull);
 }
 
+/* Whether one of `count` cases is among the about `wanted` ones that are tried. */
+static bool chosen(struct media *media, uint64_t count, uint64_t wanted)
+{
+    return count <= wanted || draw(media) % count < wanted;
+}
+
 /* Each line alone, and each line missing. */
 static void visit_singles(struct media *media)
 {
@@ -184,6 +188,8 @@ static void visit_singles(struct media *media)
         media->visit(media);
         for (uint32_t i = 0; i < media->actives; i++) {
             struct media_line *line = &media->line[media->active[i]];
+            if (!chosen(media, 2 * media->actives, media->rules->cap / 4))
+                continue;
             take(media, line, all != 0 ? 0 : line->count);
             media->visit(media);
             if (line->count > 1) {
@@ -209,30 +215,33 @@ static uint32_t first_pending(const struct media *media)
 static struct media_line *pending_line(struct media *media, uint32_t at)
 {
     const struct trace_event *event = &media->trace->event[at];
-    if (event->kind != TRACE_STORE || event->value == event->old)
+    if (event->kind != TRACE_STORE)
         return NULL;
     struct media_line *line = &media->line[event->line];
     return line->count > 0 && line->event[0] <= at ? line : NULL;
 }
 
-/* All prefixes in program order; and every line that was first stored to after some moment. */
-static void visit_orders(struct media *media)
+/* Prefixes in program order; and every line that was first stored to after some moment. */
+static void visit_orders(struct media *media, uint64_t stores)
 {
     uint32_t first = first_pending(media);
+    uint64_t wanted = media->rules->cap / 4;
     take_each(media, false);
     for (uint32_t at = first; at < media->position; at++) {
         struct media_line *line = pending_line(media, at);
         if (line == NULL)
             continue;
         take(media, line, line->taken + 1);
-        media->visit(media);
+        if (chosen(media, stores, wanted))
+            media->visit(media);
     }
     for (uint32_t at = first; at < media->position; at++) {
         struct media_line *line = pending_line(media, at);
         if (line == NULL || line->event[0] != at)
             continue;
         take(media, line, 0);
-        media->visit(media);
+        if (chosen(media, media->actives, wanted))
+            media->visit(media);
     }
 }
 
@@ -270,9 +279,9 @@ static void look(struct media *media, uint32_t position)
         visit_all(media);
         return;
     }
-    media->expected = 4 * media->actives + 2 * stores + media->rules->random;
+    media->expected = media->rules->cap + media->rules->random;
     visit_singles(media);
-    visit_orders(media);
+    visit_orders(media, stores);
     visit_random(media);
     take_each(media, false);
 }
@@ -288,12 +297,15 @@ static bool something_is_flushed(const struct media *media)
 void media_walk(struct media *media, const struct media_rules *rules, uint64_t *random,
                 struct trace *trace, uint32_t from)
 {
+    uint64_t fences = 0;
     media->rules = rules;
     media->random = random;
     media->trace = trace;
     media->from = from;
     media->mark = 0;
     reset_lines(media);
+    for (uint32_t at = from; at < trace->count; at++)
+        fences += trace->event[at].kind == TRACE_FENCE;
     for (uint32_t at = 0; at < trace->count; at++) {
         const struct trace_event *event = &trace->event[at];
         switch (event->kind) {
@@ -306,7 +318,8 @@ void media_walk(struct media *media, const struct media_rules *rules, uint64_t *
         case TRACE_FENCE:
             if (!something_is_flushed(media))
                 break;
-            look(media, at);
+            if (chosen(media, fences, rules->looks))
+                look(media, at);
             settle(media, false);
             break;
         case TRACE_MARK:

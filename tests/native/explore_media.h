@@ -13,8 +13,9 @@
  * It suffices to look before each fence that makes something certain, and at each mark: the
  * images of any moment before are among those of the next look.
  *
- * When the product is above `cap`, some are chosen: none, all, each line alone, each line missing,
- * all program-order prefixes, the same from the other end, and `random` ones.
+ * When the product is above `cap`, about so many are chosen: none, all, lines alone, lines missing,
+ * program-order prefixes, the same from the other end; and `random` ones. Of the fences of a long
+ * trace about `looks` are looked at.
  *
  * granule 0: a process dies, the machine goes on: everything that was stored is there. Then
  * memory is one line, flushes and fences mean nothing, and a mark makes all certain.
@@ -30,6 +31,7 @@ struct media_rules {
     uint64_t granule;
     uint64_t cap;    /* images of one look that are not too many to try all */
     uint32_t random; /* images to draw when they are */
+    uint32_t looks;  /* fences to look at, of one trace */
     uint32_t deep;   /* the visitor's own */
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "explore_segment.h"
+#include "explore_use.h"
 
 #define TABLE_BITS  18
 #define STUCK_S_MAX 20 /* no image takes that long */
@@ -69,6 +70,7 @@ struct level {
     struct trace trace;
     struct media media;
     struct media_rules rules;
+    struct use use;                             /* of the models' states */
     struct model model[EXPLORE_LENGTH_MAX + 1]; /* [i]: after i operations */
     uint32_t operation[EXPLORE_LENGTH_MAX];
     uint32_t operations;
@@ -109,9 +111,9 @@ static _Noreturn void violation(const char *what)
         for (uint32_t i = 0; i <= now.depth; i++)
             describe_level(&now.level[i], i < now.depth);
         printf("  again: test_explore --seed %" PRIu64 " --world %s --mode %s --depth %u --cap "
-               "%" PRIu64 " --random %u --deep %u --sequence ",
+               "%" PRIu64 " --random %u --looks %u --deep %u --sequence ",
                now.options->seed, now.world->name, now.mode->name, now.options->depth,
-               now.options->cap, now.options->random, now.options->deep);
+               now.options->cap, now.options->random, now.options->looks, now.options->deep);
         for (uint32_t i = 0; i < first->operations; i++)
             printf("%s%s", i == 0 ? "" : ",", now.world->operation[first->operation[i]].name);
         printf("\n");
@@ -160,6 +162,19 @@ static uint64_t draw(void)
     return trace_mix(now.random, 0xbf58476d1ce4e5b9ull);
 }
 
+/* Finds out what is in memory; what cannot be is a violation. */
+static uint64_t examine(struct process *process)
+{
+    uint64_t digest;
+    int error = now.world->examine(process, &digest);
+    if (error != SJ_OK) {
+        char text[700];
+        snprintf(text, sizeof text, "%s: %s", sj_error_text(error), sj_error_detail());
+        violation(text);
+    }
+    return digest;
+}
+
 /* Runs one more operation of a level; its stores go to the level's trace. Mark 2 i: model i holds;
  * mark 2 i + 1: model i or i + 1. */
 static void run(struct level *level, uint32_t operation)
@@ -172,7 +187,24 @@ static void run(struct level *level, uint32_t operation)
     now.world->operation[operation].run(&level->process, &level->model[number + 1]);
     trace_add(trace_current, TRACE_MARK, 0, 2 * (number + 1));
     trace_current = NULL;
+    if (examine(&level->process) != level->model[number + 1].digest)
+        violation("an operation that was not crashed did something else");
+    use_mark(&level->use, &level->process.segment, number + 1);
     __atomic_add_fetch(&explore_totals->operations, 1, __ATOMIC_RELAXED);
+}
+
+/* Takes all back that the level has done; the sums of the states on the way are kept. */
+static void rewind_level(struct level *level)
+{
+    use_begin(&level->use, &level->process.segment);
+    use_keep(&level->use, level->operations);
+    for (uint32_t i = level->trace.count; i > 0; i--) {
+        const struct trace_event *event = &level->trace.event[i - 1];
+        if (event->kind == TRACE_STORE)
+            trace_poke(event->at, event->old);
+        else if (event->kind == TRACE_MARK && event->value % 2 != 0)
+            use_keep(&level->use, (uint32_t)(event->value / 2));
+    }
 }
 
 /* Crashes what the level has done, from event `from` on. Memory goes back to what it was before. */
@@ -180,31 +212,37 @@ static void walk(struct level *level, uint32_t from)
 {
     struct media *media = &level->media;
     now.depth = (uint32_t)(level - now.level) + 1;
-    trace_undo(&level->trace);
+    rewind_level(level);
     media_walk(media, &level->rules, &now.random, &level->trace, from);
     __atomic_add_fetch(&explore_totals->points, media->looks, __ATOMIC_RELAXED);
     media->looks = 0;
     now.depth--;
 }
 
-/* Recovers the image that memory is, and finds out what is in it then. */
-static uint64_t recover(struct level *level)
+/* Recovers the image that memory is, as a process of level `next`, and finds out what is in it:
+ * the state before or after, which are known; or something that has to be looked at. */
+static uint64_t recover(const struct level *level, struct level *next)
 {
     uint64_t digest;
-    process_start(&level->process, now.opened, now.world);
-    level->trace.count = level->operations = 0;
-    trace_current = &level->trace;
+    process_start(&next->process, now.opened, now.world);
+    next->trace.count = next->operations = 0;
+    trace_current = &next->trace;
     trace_add(trace_current, TRACE_MARK, 0, 0);
-    int error = process_attach(&level->process);
+    int error = process_attach(&next->process);
     trace_current = NULL;
-    if (error == SJ_OK && !table_get(&now.contents, trace_sum.data, &digest)) {
-        error = now.world->examine(&level->process, &digest);
-        table_put(&now.contents, trace_sum.data, digest);
-    }
     if (error != SJ_OK) {
         char text[700];
         snprintf(text, sizeof text, "%s: %s", sj_error_text(error), sj_error_detail());
         violation(text);
+    }
+    uint32_t mark = level->media.mark;
+    for (uint32_t i = mark / 2; i <= mark / 2 + mark % 2; i++)
+        if (use_equals(&level->use, now.opened, i))
+            return level->model[i].digest;
+    if (!table_get(&now.contents, trace_sum.data, &digest)) {
+        digest = examine(&next->process);
+        table_put(&now.contents, trace_sum.data, digest);
+        __atomic_add_fetch(&explore_totals->examined, 1, __ATOMIC_RELAXED);
     }
     return digest;
 }
@@ -233,34 +271,39 @@ static uint32_t follower(void)
  * again afterwards. */
 static void go_on(struct level *level, const struct model *model)
 {
+    struct trace_area area = trace_area;
     level->model[0] = *model;
+    use_mark(&level->use, &level->process.segment, 0);
     run(level, follower());
     run(level, follower());
     walk(level, 0);
+    trace_area = area;
     __atomic_add_fetch(&explore_totals->deep, 1, __ATOMIC_RELAXED);
 }
 
 static void visit(struct media *media)
 {
     struct level *level = media->context, *next = level + 1;
-    uint64_t digest, image = trace_sum.all;
+    struct trace_sum image = trace_sum;
+    uint64_t digest;
     now.progress++;
-    if (table_get(&now.images, image, &digest)) {
+    if (table_get(&now.images, image.all, &digest)) {
         allowed(level, digest);
         __atomic_add_fetch(&explore_totals->repeats, 1, __ATOMIC_RELAXED);
         return;
     }
-    digest = recover(next);
+    digest = recover(level, next);
     const struct model *model = allowed(level, digest);
-    table_put(&now.images, image, digest);
+    table_put(&now.images, image.all, digest);
     __atomic_add_fetch(&explore_totals->images, 1, __ATOMIC_RELAXED);
     uint32_t number = (uint32_t)(next - now.level);
     if (number < now.options->depth && draw() % media->expected < level->rules.deep)
         go_on(next, model);
     else
         trace_undo(&next->trace);
-    if (trace_sum.all != image)
+    if (trace_sum.all != image.all)
         violation("the explorer has lost its place");
+    trace_sum = image;
 }
 
 /* ------------------------------------------------------------------ sequences */
@@ -271,8 +314,9 @@ static void level_set_up(uint32_t number)
     uint64_t cap = now.options->cap >> 3 * number;
     level->rules = (struct media_rules){
         .granule = now.mode->granule,
-        .cap = now.world->large ? cap / 16 : cap,
+        .cap = now.world->large ? cap / 4 : cap,
         .random = now.options->random >> 2 * number,
+        .looks = now.options->looks >> 2 * number,
         .deep = now.world->large ? 1 : now.options->deep >> 2 * number,
     };
     level->media.visit = visit;
@@ -313,6 +357,7 @@ static void descend(uint32_t operation)
         for (uint32_t next = 0; next < now.world->operations; next++)
             if (is_wanted(place + 1, next))
                 descend(next);
+    trace_area.mask_words = 0;
     struct trace undone = {level->trace.event + from, level->trace.count - from, 0};
     trace_undo(&undone);
     level->trace.count = from;
@@ -339,6 +384,9 @@ void explore_world(const struct world *world, const struct explore_mode *mode,
     process_start(&level->process, now.opened, world);
     world->seed(&level->process, &level->model[0]);
     explored_settle(now.opened);
+    if (examine(&level->process) != level->model[0].digest)
+        violation("the seed state is not the model's");
+    use_mark(&level->use, now.opened, 0);
     if (is_wanted(0, first))
         descend(first);
     now.world = NULL;

@@ -6,8 +6,10 @@
  *                             └─ recovery, two operations ─ trace 1 ─→ image ─ recovery ─→ … 2
  *
  * An image is loaded into the mapped segment by storing the words that differ, recovered there as
- * the next process to attach would, examined, and undone by the journal of stores. Images that
- * were seen before, and recovered contents that were examined before, are known by their sums.
+ * the next process to attach would, examined, and undone by the journal of stores. What need not be
+ * examined again is known by sums: images that were seen before; recovered memory whose words in
+ * use are those of the state before or after, bit for bit (explore_use.h); other contents that were
+ * examined before.
  *
  * What must hold: recovery succeeds; heap, roots and structures are sound and no block is lost; the
  * contents are those before the operation or after it, and only after it once it was acknowledged.
@@ -37,13 +39,16 @@ struct explore_options {
     uint32_t length;      /* operations in a sequence, at most */
     uint64_t cap;         /* images of a look that are all tried */
     uint32_t random;      /* drawn ones beyond that */
+    uint32_t looks;       /* fences to look at, in one operation */
     uint32_t deep;        /* images of a look that are gone on from, about */
     const char *sequence; /* "a,b,c": this one alone; NULL: all */
 };
 
 /* What all processes of a run have found, in memory that they share. */
 struct explore_totals {
-    uint64_t images;  /* different ones that were recovered and examined */
+    uint64_t images; /* different ones that were recovered and examined */
+    uint64_t
+        examined; /* recovered contents that were not known: neither the state before nor after */
     uint64_t repeats; /* images that had been seen before */
     uint64_t deep;    /* images that were gone on from */
     uint64_t points;  /* moments at which images were taken: fences, ends of operations */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "persistence/log.h"
+#include "persistence/pages.h"
 #include "persistence/seam.h"
 #include "persistence/superblock.h"
 
@@ -124,10 +125,11 @@ struct sj_segment *explored_open(bool power_loss, uint64_t seed)
     REQUIRE(sj_segment_open(path, true, true, false, &segment) == SJ_OK);
     segment->domain = power_loss ? &domain_power : &domain_process;
     uint64_t base = (uint64_t)(uintptr_t)segment->base;
-    trace_sum = (struct trace_sum){.log_from = base + SJ_LOG_EXTENT0_AT,
-                                   .log_bytes = SJ_LOG_EXTENT0_BYTES,
-                                   .super_from = base + SJ_SUPER_A,
-                                   .super_bytes = 2 * SJ_PAGE};
+    memset(&trace_sum, 0, sizeof trace_sum);
+    trace_area = (struct trace_area){.log_from = base + SJ_LOG_EXTENT0_AT,
+                                     .log_bytes = SJ_LOG_EXTENT0_BYTES,
+                                     .super_from = base + SJ_SUPER_A,
+                                     .super_bytes = 2 * SJ_PAGE};
     clean_count = super_count = 0;
     return segment;
 }
@@ -153,11 +155,12 @@ void process_copy(struct process *target, const struct process *source)
     struct sj_tx_vector entries = tx->entries, frees = tx->frees, fresh = tx->fresh,
                         marks = tx->marks;
     *target = *source;
-    entries.count = frees.count = fresh.count = marks.count = 0;
     tx->entries = entries;
     tx->frees = frees;
     tx->fresh = fresh;
     tx->marks = marks;
+    sj_tx_forget(&target->segment);
+    target->segment.hints = source->segment.hints;
     for (uint32_t root = 0; root < MODEL_ROOTS; root++)
         target->root[root].tree.segment = target->root[root].map.segment = &target->segment;
 }
@@ -165,14 +168,16 @@ void process_copy(struct process *target, const struct process *source)
 void process_start(struct process *process, const struct sj_segment *opened,
                    const struct world *world)
 {
-    static const struct process nothing;
-    struct process fresh = nothing;
-    fresh.segment = *opened;
-    fresh.segment.dirty = false;
-    memset(&fresh.segment.tx, 0, sizeof fresh.segment.tx);
-    sj_segment_forget_hints(&fresh.segment);
-    fresh.world = world;
-    process_copy(process, &fresh);
+    struct sj_segment *segment = &process->segment;
+    if (segment->base == NULL)
+        *segment = *opened;
+    segment->domain = opened->domain;
+    segment->fd = opened->fd;
+    segment->dirty = false;
+    sj_tx_forget(segment);
+    process->world = world;
+    for (uint32_t root = 0; root < MODEL_ROOTS; root++)
+        process->root[root].open = false;
 }
 
 /* What memory is but for its superblocks. */
@@ -224,4 +229,18 @@ int process_attach(struct process *process)
         return sj_error(SJ_ETRUNCATED, "the file has %llu bytes, the segment in it %llu",
                         (unsigned long long)file_bytes, (unsigned long long)committed);
     return sj_segment_take_over(segment, true);
+}
+
+int explored_log_chunks(const struct sj_segment *segment)
+{
+    const struct sj_log *log = segment->log;
+    for (uint64_t chunk = 0; chunk < segment->root_page->chunks; chunk++) {
+        bool covered = SJ_CHUNK_STATE(*sj_chunk_word(segment, chunk)) != SJ_CHUNK_LOG;
+        for (uint64_t i = 1; i < log->extents; i++)
+            covered |= log->extent[i].at == (uint64_t)(uintptr_t)segment->base + chunk * SJ_CHUNK;
+        if (!covered)
+            return sj_error(SJ_ECORRUPT, "chunk %llu of the log belongs to no extent",
+                            (unsigned long long)chunk);
+    }
+    return SJ_OK;
 }

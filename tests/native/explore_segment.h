@@ -23,6 +23,9 @@ void process_reopen(struct process *process);
 /* What the first process to attach does with what it finds: the errors of sj_segment_open. */
 int process_attach(struct process *process);
 
+/* No chunk that the log has given back, or never got, is left to it: SJ_ECORRUPT. */
+int explored_log_chunks(const struct sj_segment *segment);
+
 void process_copy(struct process *target, const struct process *source);
 
 #endif

@@ -7,6 +7,7 @@
 #include "persistence/seam.h"
 
 struct trace_sum trace_sum;
+struct trace_area trace_area;
 struct trace *trace_current;
 
 void trace_add(struct trace *trace, enum trace_kind kind, uint64_t at, uint64_t value)
@@ -30,6 +31,8 @@ static void hook(enum sj_seam_event event, void *at, uint64_t value)
         return;
     switch (event) {
     case SJ_SEAM_STORE:
+        if (*(uint64_t *)at == value)
+            return; /* the media cannot tell */
         trace_add(trace_current, TRACE_STORE, address, value);
         trace_sum_change(address, *(uint64_t *)at, value);
         return;

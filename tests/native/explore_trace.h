@@ -4,7 +4,7 @@
  *
  * A trace is a list of events in program order:
  *
- *   store   one aligned word at `at` becomes `value`; it was `old`
+ *   store   one aligned word at `at` becomes `value`; it was `old`, and not the same
  *   flush   the `value` bytes from `at` on were handed to the media
  *   fence   what was flushed before it is on the media
  *   mark    `value` says what must hold from here on; the one who explores knows what it means
@@ -40,15 +40,25 @@ struct trace {
     uint32_t capacity;
 };
 
+#define TRACE_PARTS 8
+
 struct trace_sum {
     uint64_t all;
-    uint64_t data;                /* without the log's first extent and the superblocks */
-    uint64_t super;               /* the superblocks alone */
-    uint64_t log_from, log_bytes; /* set by the one who explores */
+    uint64_t data;              /* without the log's first extent and the superblocks */
+    uint64_t super;             /* the superblocks alone */
+    uint64_t part[TRACE_PARTS]; /* [i]: words whose mask has bit i */
+};
+
+/* What the sums are over: set by the one who explores. */
+struct trace_area {
+    uint64_t log_from, log_bytes;
     uint64_t super_from, super_bytes;
+    uint64_t mask_from, mask_words;
+    uint8_t *mask; /* one for each word */
 };
 
 extern struct trace_sum trace_sum;
+extern struct trace_area trace_area;
 
 /* The one that the seam's events go to; NULL: they are stores of no interest. */
 extern struct trace *trace_current;
@@ -81,10 +91,14 @@ static inline void trace_sum_change(uint64_t at, uint64_t old, uint64_t value)
 {
     uint64_t change = trace_word(at, value) - trace_word(at, old);
     trace_sum.all += change;
-    if (at - trace_sum.super_from < trace_sum.super_bytes)
+    if (at - trace_area.super_from < trace_area.super_bytes)
         trace_sum.super += change;
-    else if (at - trace_sum.log_from >= trace_sum.log_bytes)
+    else if (at - trace_area.log_from >= trace_area.log_bytes)
         trace_sum.data += change;
+    uint64_t word = (at - trace_area.mask_from) / 8;
+    if (word < trace_area.mask_words)
+        for (uint32_t mask = trace_area.mask[word]; mask != 0; mask &= mask - 1)
+            trace_sum.part[__builtin_ctz(mask)] += change;
 }
 
 /* Stores a word behind the program's back. */

@@ -6,8 +6,8 @@
  * changes the segment and, beside it, a model: a plain table that says what must be in it. So for
  * any crash image there are one or two models that its contents may equal.
  *
- * How to add one: fill in a `struct world`, with its seed, operations and examination, and name it
- * in explore_worlds().
+ * How to add one: fill in a `struct world`, with its seed, operations and examination, in a function
+ * like map_worlds() that main calls.
  */
 #ifndef SJ_TESTS_EXPLORE_WORLD_H
 #define SJ_TESTS_EXPLORE_WORLD_H
@@ -69,11 +69,9 @@ struct world {
 
 #define WORLDS_MAX 96
 
-/* All worlds; how many. */
-uint32_t explore_worlds(struct world *worlds);
-
-/* The mappings' worlds, appended to `worlds`; how many there are then (explore_map.c). */
+/* Each appends its worlds to the `count` ones there are, and says how many there are then. */
 uint32_t map_worlds(struct world *worlds, uint32_t count);
+uint32_t heap_worlds(struct world *worlds, uint32_t count);
 
 /* What went wrong while an operation ran, or was a requirement of the explorer: ends the run. */
 _Noreturn void explore_fail(const char *file, int line, const char *what);

@@ -43,10 +43,11 @@ static struct {
     const char *world, *mode, *json;
     uint64_t images; /* to go on until so many were explored */
     uint32_t jobs;
-} options = {.explore = {.depth = 2, .length = 1, .cap = 256, .random = 32, .deep = 2},
-             .world = "",
-             .mode = "",
-             .jobs = 1};
+} options = {
+    .explore = {.depth = 2, .length = 1, .cap = 256, .random = 32, .looks = 200, .deep = 2},
+    .world = "",
+    .mode = "",
+    .jobs = 1};
 
 struct item {
     const struct world *world;
@@ -103,10 +104,10 @@ static void report(double started, const char *what)
     const struct explore_totals *totals = explore_totals;
     double spent = seconds() - started;
     printf("%s: seed %" PRIu64 ": %" PRIu64 " states at %" PRIu64 " crash points of %" PRIu64
-           " operations (%" PRIu64 " gone on from, %" PRIu64 " seen before), %" PRIu64
-           " violations; %.1f s, %.0f states/s\n",
+           " operations (%" PRIu64 " gone on from, %" PRIu64 " examined, %" PRIu64
+           " seen before), %" PRIu64 " violations; %.1f s, %.0f states/s\n",
            what, options.explore.seed, totals->images, totals->points, totals->operations,
-           totals->deep, totals->repeats, totals->violations, spent,
+           totals->deep, totals->examined, totals->repeats, totals->violations, spent,
            (double)totals->images / spent);
     fflush(stdout);
 }
@@ -178,11 +179,11 @@ static void list(void)
 static void read_arguments(int count, char **words)
 {
     static const struct option known[] = {
-        {"seed", 1, NULL, 's'},  {"world", 1, NULL, 'w'},    {"mode", 1, NULL, 'm'},
-        {"depth", 1, NULL, 'd'}, {"length", 1, NULL, 'l'},   {"cap", 1, NULL, 'c'},
-        {"deep", 1, NULL, 'e'},  {"random", 1, NULL, 'r'},   {"jobs", 1, NULL, 'j'},
-        {"json", 1, NULL, 'o'},  {"sequence", 1, NULL, 'q'}, {"images", 1, NULL, 'i'},
-        {"list", 0, NULL, 'L'},  {NULL, 0, NULL, 0}};
+        {"seed", 1, NULL, 's'},   {"world", 1, NULL, 'w'},  {"mode", 1, NULL, 'm'},
+        {"depth", 1, NULL, 'd'},  {"length", 1, NULL, 'l'}, {"cap", 1, NULL, 'c'},
+        {"deep", 1, NULL, 'e'},   {"random", 1, NULL, 'r'}, {"jobs", 1, NULL, 'j'},
+        {"looks", 1, NULL, 'k'},  {"json", 1, NULL, 'o'},   {"sequence", 1, NULL, 'q'},
+        {"images", 1, NULL, 'i'}, {"list", 0, NULL, 'L'},   {NULL, 0, NULL, 0}};
     struct explore_options *explore = &options.explore;
     int letter;
     explore->seed = (uint64_t)time(NULL) << 16 ^ (uint64_t)getpid();
@@ -212,6 +213,9 @@ static void read_arguments(int count, char **words)
             break;
         case 'r':
             explore->random = (uint32_t)number;
+            break;
+        case 'k':
+            explore->looks = (uint32_t)number;
             break;
         case 'j':
             options.jobs = (uint32_t)number;
@@ -248,7 +252,7 @@ int main(int count, char **words)
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (explore_totals == MAP_FAILED)
         return 2;
-    world_count = explore_worlds(worlds);
+    world_count = heap_worlds(worlds, map_worlds(worlds, 0));
     read_arguments(count, words);
     make_items();
     double started = seconds();
