@@ -440,7 +440,7 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     return SJ_OK;
 }
 
-static int recover(struct sj_segment *segment)
+static int roll_back(struct sj_segment *segment)
 {
     int error = sj_log_recover(segment);
     return error == SJ_OK ? flush_left(segment) : error;
@@ -460,7 +460,7 @@ static int recover(struct sj_segment *segment)
     if (segment->domain->recovering != NULL)
         segment->domain->recovering(segment);
     if (segment->writable)
-        return recover(segment);
+        return roll_back(segment);
     if (!sj_log_pending(segment))
         return flush_left(segment);
     if (!segment->rw_possible)
@@ -470,7 +470,7 @@ static int recover(struct sj_segment *segment)
                         segment->name);
     if (mprotect(segment->base, segment->reserved, PROT_READ | PROT_WRITE) != 0)
         return sj_error(SJ_EIO, "'%s': mprotect: %s", segment->name, strerror(errno));
-    int error = recover(segment);
+    int error = roll_back(segment);
     mprotect(segment->base, segment->reserved, PROT_READ);
     return error;
 }
