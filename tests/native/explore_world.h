@@ -6,8 +6,8 @@
  * changes the segment and, beside it, a model: a plain table that says what must be in it. So for
  * any crash image there are one or two models that its contents may equal.
  *
- * How to add one: fill in a `struct world`, with its seed, operations and examination, in a function
- * like map_worlds() that main calls.
+ * How to add one: fill in a `struct world`, with its seed, operations and examination, in a
+ * function like map_worlds() that main calls.
  */
 #ifndef SJ_TESTS_EXPLORE_WORLD_H
 #define SJ_TESTS_EXPLORE_WORLD_H

@@ -101,7 +101,8 @@ static struct tally run(struct container *container,
     return tally;
 }
 
-/* Prints the line of a table; at most `expected` fences, but for so many operations in a thousand. */
+/* Prints the line of a table; at most `expected` fences, but for so many operations in a
+ * thousand. */
 static void report(const struct container *container, const char *operation,
                    const struct tally *tally, uint32_t expected, uint32_t per_thousand)
 {
