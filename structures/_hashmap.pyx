@@ -115,6 +115,10 @@ cdef class Scan(BatchIterator):
                 if self.count != 0 or self.ended:
                     break
                 self.move_on()
+        except:
+            self.ended = True
+            self.at = self.count = 0
+            raise
         finally:
             if collecting:
                 PyGC_Enable()

@@ -81,10 +81,11 @@ cdef class BatchIterator:
     cdef Py_ssize_t count  # of the batch
     cdef uint64_t changes  # sj_space_changes() when the batch was read
     cdef bint ended  # nothing comes after the batch
+    cdef bint filling  # a batch is being read, which may run Python code
     cdef uint32_t wanted  # how large the next batch is to be
 
     # Reads the next batch into `batch`, setting count (≥ 1) and at, or sets `ended`; `stale`: the
-    # store has changed since the last one.
+    # store has changed since the last one. A failure in the hold ends the iteration.
     cdef int fill(self, bint stale) except -1
 
     # Ends the hold of a fill.

@@ -316,9 +316,16 @@ cdef class BatchIterator:
             space.enter_read()  # raises
         stale = sj_space_changes(space.space) != self.changes
         if self.at == self.count or stale:
+            if self.filling:
+                raise ValueError("the iterator is already reading: by another thread, or for a "
+                                 "value that asks it for more")
             if self.ended and self.at == self.count:
                 raise StopIteration
-            self.fill(stale)
+            self.filling = True
+            try:
+                self.fill(stale)
+            finally:
+                self.filling = False
             if self.at == self.count:
                 raise StopIteration
         self.at += 1
