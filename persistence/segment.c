@@ -142,15 +142,22 @@ int sj_segment_sync_directory(const char *path)
     return error;
 }
 
-/* A new file without a name, or, where the filesystem has none such, with a name of its own. */
+/* A new file without a name, or, where the filesystem has none such, with one of the calling
+ * thread's own, which a catalog knows for a temporary one (spacejmp/files.py). */
 static int open_unnamed(const char *path, const char *directory, uint32_t mode, char *temporary)
 {
     temporary[0] = '\0';
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
         return fd;
-    snprintf(temporary, PATH_MAX, "%s.new-%d", path, getpid());
-    return open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+    const char *slash = strrchr(path, '/');
+    if (snprintf(temporary, PATH_MAX, "%s/.new-%d-%s", directory, gettid(),
+                 slash == NULL ? path : slash + 1) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    unlink(temporary); /* of a dead one */
+    return open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
 int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
