@@ -9,7 +9,7 @@
  *
  *   error = sj_tx_op_begin(segment);
  *   plan:   find the place, check everything read from media, allocate (heap.h), and log with
- *           sj_tx_word / sj_tx_range / sj_tx_node what is going to change. Only this part may fail;
+ *           sj_tx_word / sj_tx_range / sj_tx_node_… what is going to change. Only this part may fail;
  *           it stores nothing but through sj_tx_word and into fresh blocks.
  *           On failure: return sj_tx_op_abort(segment, error).
  *   sj_tx_ready(segment);         the old bytes are safe, pending words are stored

@@ -75,9 +75,12 @@ static void make_key(void)
 SELDOM static int new_thread(void)
 {
     pthread_once(&end_once, make_key);
-    me = calloc(1, sizeof *me);
-    if (me == NULL || pthread_setspecific(end_key, me) != 0)
+    struct thread *fresh = calloc(1, sizeof *fresh);
+    if (fresh == NULL || pthread_setspecific(end_key, fresh) != 0) {
+        free(fresh);
         return sj_error(SJ_ENOMEM, "the state of a thread");
+    }
+    me = fresh;
     pthread_mutex_lock(&list);
     me->next = threads;
     threads = me;
