@@ -4,6 +4,7 @@
 ::
 
     home/seg/<name>.seg          a segment: the bytes that survive
+    home/seg/<name>.seg.log…     its write-ahead log, if it has one
     home/vas/<name>.vas          a record (`spacejmp.records`): which segments make up the VAS
     home/lock/<uuid>.lock        the lock file of a segment, named by its uuid
     home/lock/catalog.lock       held by whoever creates, removes or rebuilds
@@ -578,6 +579,8 @@ class Catalog:
         """Clear away what belonged to a segment that was removed, itself last."""
         uuid, _, name = os.path.basename(removed)[len(_REMOVED) :].partition("-")
         if status_of(self._segment_file(name)) is None:
+            for number in range(2):
+                unlink_if_there(f"{self._segment_file(name)}.log{number}")
             unlink_if_there(self._record_file(name))
             sync_directory(os.path.join(self.home, "vas"))
         infos = self._scan().values()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import in_child, run_python
+from homes import expected_files, files_of
 from spawned import describe, double
 
 import spacejmp as sj
@@ -198,6 +199,19 @@ def test_a_store_that_is_open_can_be_made_anew_elsewhere(home: Path) -> None:
             assert (old["t"][1], new["t"][1]) == ("old", "new")
     with sj.open("store", home=home) as store:
         assert store["t"][1] == "new"
+
+
+def test_removed_is_gone_with_its_write_ahead_log(disk_home: Path) -> None:
+    """A log that stayed behind was the successor's: two open stores wrote to it."""
+    with sj.open("genes", home=disk_home, durability="power") as old:
+        old.hashmap("h", key="int")[1] = 1
+        with sj.open("genes", "n", home=disk_home, durability="power") as new:
+            new.hashmap("h", key="int")[1] = 2
+            assert old["h"][1] == 1
+    with sj.open("genes", home=disk_home) as store:
+        assert store["h"][1] == 2
+    sj.Catalog(disk_home).remove("genes")
+    assert files_of(disk_home) == expected_files()
 
 
 @pytest.mark.parametrize(
