@@ -345,10 +345,10 @@ static int check_clean(const struct sj_segment *segment, const char *path,
                     path, segment->name);
 }
 
-static void discard(struct sj_segment *segment)
+/* `last`: no other process has it open. */
+static int discard(struct sj_segment *segment, bool last)
 {
-    if (segment->wal != NULL)
-        sj_wal_detach(segment, false);
+    int error = segment->wal == NULL ? SJ_OK : sj_wal_detach(segment, last);
     if (segment->base != NULL) {
         sj_segment_unguard(segment);
         munmap(segment->base, segment->reserved);
@@ -360,6 +360,7 @@ static void discard(struct sj_segment *segment)
     free(segment->tx.fresh.items);
     free(segment->tx.marks.items);
     free(segment);
+    return error;
 }
 
 /* What a dead process stored and did not come to flush is going to be read (a word of
@@ -440,8 +441,10 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     if (sj_segment_is_damaged(segment))
         error = sj_segment_lost(segment);
     if (error != SJ_OK) {
-        discard(segment);
-        return error;
+        char detail[512];
+        snprintf(detail, sizeof detail, "%s", sj_error_detail());
+        (void)discard(segment, first);
+        return sj_error(error, "%s", detail);
     }
     *opened = segment;
     return SJ_OK;
@@ -464,11 +467,12 @@ int sj_segment_take_over(struct sj_segment *segment, bool first)
 
 static int recover(struct sj_segment *segment)
 {
-    if (segment->domain->recovering != NULL)
+    bool pending = sj_log_pending(segment) || sj_wal_pending(segment);
+    if (segment->rw_possible && segment->domain->recovering != NULL)
         segment->domain->recovering(segment);
     if (segment->writable)
         return roll_back(segment);
-    if (!sj_log_pending(segment))
+    if (!pending)
         return flush_left(segment);
     if (!segment->rw_possible)
         return sj_error(SJ_EPERM,
@@ -529,22 +533,17 @@ int sj_segment_close(struct sj_segment *segment, bool last)
 {
     int error = SJ_OK;
     SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
-    if (segment->wal != NULL)
-        error = sj_wal_detach(segment, last);
-    else if (last && segment->rw_possible && !sj_segment_is_damaged(segment))
+    if (segment->wal == NULL && last && segment->rw_possible && !sj_segment_is_damaged(segment))
         error = sj_segment_mark_clean(segment);
-    discard(segment);
-    return error;
+    int detached = discard(segment, last);
+    return error == SJ_OK ? detached : error;
 }
 
 /* The file gets bytes [from, to), and that of a working image too. */
 static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
 {
-    if (segment->wal != NULL) {
-        int error = sj_wal_grow(segment, from, to - from);
-        if (error != SJ_OK)
-            return error;
-    }
+    if (segment->wal != NULL)
+        return sj_wal_grow(segment, from, to - from);
     if (allocate(segment->fd, from, to - from) != 0)
         return sj_segment_failed(segment->name, "growing the file");
     return SJ_OK;

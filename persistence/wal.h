@@ -22,15 +22,19 @@
  *     it be.
  * I3  A flush begins when the one before it is on disk. So the first batch that does not count ends
  *     the log, and a later one that does count is a proof of damage.
- * I4  A batch carries the checksum of the one before it: what lies there from a history that a
- *     crash has cut off is never taken for the continuation of the new one.
+ * I4  A batch carries the checksum of the one before it, and its own begins with the salt of its
+ *     log: what lies there from a history that a crash has cut off, from an older log or from that
+ *     of another store is never taken for the continuation of the new one.
  * I5  The commit is the store of the undo log's generation, in the image. Its record was complete
  *     in the ring before; `tail` is stored after it, by the writer or by who recovers.
  * I6  The log file in use has room for all that is in the ring: a full disk fails a commit before
- *     the store of I5, not a flush after it.
+ *     the store of I5, not a flush after it. The segment file has, durably, all the bytes that a
+ *     record says the segment has: a full disk fails no checkpoint.
+ * I7  Both log files are opened when the store is, and never by their name again: a store that is
+ *     removed and made anew under its name has log files of its own.
  *
- * When a write or sync of the log has failed nothing is tried again: the store takes no more
- * changes, and the next first process to open it goes back to what is on disk.
+ * When a write or sync has failed, of the log or of the segment file, nothing is tried again: the
+ * store takes no more changes, and the next first process to open it goes back to what is on disk.
  *
  * Locks: the segment's write hold, then flush_mutex; checkpoint_mutex, then flush_mutex. Readers
  * may see a change before it is on disk; whoever waits for its own commit waits for that one too.
@@ -43,15 +47,16 @@
 #define SJ_PERSISTENCE_WAL_H
 
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "persistence/segment.h"
 #include "persistence/superblock.h"
 #include "persistence/wal_layout.h"
 
 struct sj_wal_file {
-    int fd;          /* -1: there is none */
-    bool direct;     /* past the page cache: what is read is what the disk has */
-    uint32_t sector; /* unit of writes */
+    int fd;        /* -1: not open */
+    bool direct;   /* past the page cache: what is read is what the disk has */
+    uint32_t unit; /* reads and writes begin and end at multiples of it */
 };
 
 struct sj_wal {
@@ -61,8 +66,9 @@ struct sj_wal {
     int file;                /* the segment file */
     uint32_t waiting;        /* threads of this process that wait to be acknowledged */
     uint64_t unacknowledged; /* position that the write hold's commits wait for; 0: none */
-    char *buffer;            /* of a flush, aligned; made when first needed */
-    char image_path[256];    /* of the image in tmpfs */
+    char *buffer;            /* of a flush, aligned; NULL: not opened for writing */
+    bool attached;           /* the image is complete */
+    char image_path[4096];   /* of the image in tmpfs */
     char path[4096];         /* of the segment file */
     pthread_t thread;        /* writes checkpoints */
     bool has_thread;
@@ -80,12 +86,15 @@ struct sj_wal {
  * sj_segment_open; SJ_EPERM when there is no image and the caller may not write one.
  */
 int sj_wal_attach(struct sj_segment *segment, const char *path, bool first);
-/* `last`: the log goes into the segment file, which is marked clean; the image goes. SJ_EIO. */
+/* Whether a writer has died between its commit and telling the log: sj_segment_recover tells it. */
+bool sj_wal_pending(const struct sj_segment *segment);
+/* `last`: the log goes into the segment file, which is marked clean; the image goes. SJ_EIO,
+ * SJ_ECORRUPT, SJ_EFULL: then image or log remain for the next one. */
 int sj_wal_detach(struct sj_segment *segment, bool last);
 /* In the child of a fork: the checkpointing thread is the parent's. */
 void sj_wal_forked(struct sj_segment *segment);
 
-/* Makes room in the segment file for what the image is going to have. SJ_EFULL. */
+/* Makes room in the segment file and in the image. SJ_EFULL, SJ_EIO. */
 int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes);
 
 /* ---- for the domain (tx.c, log.c) ---- */
@@ -107,52 +116,70 @@ bool sj_wal_is_awaited(const struct sj_segment *segment);
 
 /* ---- inside ---- */
 
+/* With flush_mutex, or for one word of it that was true a moment ago. */
 static inline const struct sj_wal_place *sj_wal_place_now(const struct sj_wal *wal)
 {
     return &wal->shared->place[__atomic_load_n(&wal->shared->which, __ATOMIC_ACQUIRE) & 1];
 }
 
-/* wal_ring.c: with flush_mutex held. */
-int sj_wal_lock_flush(struct sj_wal *wal);
-void sj_wal_unlock_flush(struct sj_wal *wal);
-
 #define SJ_WAL_BUFFER_BYTES (SJ_WAL_RING + 2 * SJ_PAGE)
 
 /* wal_file.c */
-/* The file of an epoch, opened when it was not. `make`: made when there is none. */
-int sj_wal_use_file(struct sj_wal *wal, uint64_t epoch, bool make, struct sj_wal_file **file);
+extern uint64_t sj_wal_log_step;  /* bytes that a log file begins with, and grows by */
+extern uint64_t sj_wal_log_limit; /* a log file of that many bytes makes way for the other one */
+/* Opens both files; `make`: makes those that are missing. SJ_ECORRUPT when one is. */
+int sj_wal_files_open(struct sj_wal *wal, const char *segment_name, bool make);
 void sj_wal_file_close(struct sj_wal_file *file);
+/* Batches of the file begin at multiples of `sector`. */
+void sj_wal_file_suit(struct sj_wal_file *file, uint64_t sector);
 /* Writes and syncs, whole sectors from an aligned buffer; 0 or an errno. */
 int sj_wal_file_write(const struct sj_wal_file *file, const void *buffer, uint64_t bytes,
                       uint64_t at);
 /* Up to `bytes` bytes into an aligned buffer; how many, or -errno. */
 int64_t sj_wal_file_read(const struct sj_wal_file *file, void *buffer, uint64_t bytes, uint64_t at);
-/* Writes zeros so that later writes change no metadata, and syncs; 0 or an errno. */
+/* What is read from now on is on the disk; 0 or an errno. */
+int sj_wal_file_settle(const struct sj_wal_file *file);
+/* Writes zeros so that later writes change no metadata, and syncs; 0 or an errno: then the file
+ * ends at `from` as before. */
 int sj_wal_file_extend(const struct sj_wal_file *file, uint64_t from, uint64_t to);
-/* Begins an epoch in the file; `header` is aligned. 0 or an errno. */
-int sj_wal_file_begin(const struct sj_wal_file *file, struct sj_wal_header *header);
+/* Begins the epoch of `place` in the file; `buffer`: a page, aligned. 0 or an errno. */
+int sj_wal_file_begin(const struct sj_wal_file *file, const uint8_t uuid[16], uint64_t file_bytes,
+                      const struct sj_wal_place *place, void *buffer);
+bool sj_wal_header_is_whole(const struct sj_wal_header *header, const uint8_t uuid[16]);
 void *sj_wal_buffer(uint64_t bytes);
 void sj_wal_buffer_free(void *buffer, uint64_t bytes);
-uint64_t sj_wal_batch_checksum(const struct sj_wal_batch *batch);
-void sj_wal_header_init(struct sj_wal_header *header, const uint8_t uuid[16], uint32_t sector,
-                        const struct sj_wal_place *place);
-extern uint64_t sj_wal_log_step;  /* bytes that a log file begins with, and grows by */
-extern uint64_t sj_wal_log_limit; /* a log file of that many bytes makes way for the other one */
+uint64_t sj_wal_batch_checksum(const struct sj_wal_batch *batch, uint64_t salt);
+/* A file that was made gets the owner, group and permissions of another one, as far as may be. */
+void sj_wal_give_away(int fd, const struct stat *owner);
 
 /* wal_replay.c: hands the ranges of all committed transactions of epochs [first, end) to `apply`,
  * in order; `end` 0: all that there are. `place`: where the log ends. SJ_ECORRUPT, SJ_EIO. */
 typedef int sj_wal_apply(void *context, uint64_t offset, const void *bytes, uint64_t count);
-int sj_wal_replay(struct sj_wal *wal, const char *name, const uint8_t uuid[16], uint64_t reserved,
-                  uint64_t first, uint64_t end, sj_wal_apply *apply, void *context,
-                  struct sj_wal_place *place);
+struct sj_wal_replay {
+    struct sj_wal *wal;
+    const char *name; /* of the segment */
+    const uint8_t *uuid;
+    uint64_t reserved;
+    uint64_t first;
+    uint64_t end;
+    sj_wal_apply *apply;
+    void *context;
+};
+int sj_wal_replay(const struct sj_wal_replay *replay, struct sj_wal_place *place);
 
 /* wal_checkpoint.c: all epochs before the one in use go into the segment file. SJ_EIO, SJ_EFULL. */
 int sj_wal_checkpoint(struct sj_segment *segment);
+/* The epoch in use as well, by the last process; the superblock does not say so yet. The log may
+ * begin anew with `next_epoch`. SJ_ECORRUPT when the log does not have what was written. */
+int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch);
 /* Has the thread do it. */
 void sj_wal_want_checkpoint(struct sj_segment *segment);
 void sj_wal_stop_thread(struct sj_wal *wal);
 
-/* wal_ring.c: flushes and begins a new epoch, so that a checkpoint covers all. */
-int sj_wal_turn(struct sj_segment *segment);
+/* wal_ring.c */
+/* The store takes no more changes, for that error number. Returns SJ_EIO. */
+int sj_wal_fail(const struct sj_segment *segment, int number);
+/* All records go to the log. SJ_EIO. */
+int sj_wal_flush(struct sj_segment *segment);
 
 #endif

@@ -134,20 +134,27 @@ static int apply(void *context, uint64_t offset, const void *bytes, uint64_t cou
     return SJ_OK;
 }
 
-/* Epochs [first, end) into the segment file, synced. */
-static int apply_epochs(struct sj_segment *segment, uint64_t first, uint64_t end)
+/* Epochs [first, end) into the segment file, synced. `place`: where they end. */
+static int apply_epochs(struct sj_segment *segment, uint64_t first, uint64_t end,
+                        struct sj_wal_place *place)
 {
-    struct sj_wal_place place;
     struct pages pages = {.segment = segment,
                           .bytes = sj_wal_buffer(PAGES_MAX * SJ_PAGE),
                           .number = malloc(PAGES_MAX * sizeof *pages.number),
                           .table = calloc(TABLE_SLOTS, sizeof *pages.table)};
+    const struct sj_wal_replay replay = {.wal = segment->wal,
+                                         .name = segment->name,
+                                         .uuid = segment->uuid,
+                                         .reserved = segment->reserved,
+                                         .first = first,
+                                         .end = end,
+                                         .apply = apply,
+                                         .context = &pages};
     int error = SJ_OK;
     if (pages.bytes == NULL || pages.number == NULL || pages.table == NULL)
         error = sj_error(SJ_ENOMEM, "a checkpoint of '%s'", segment->name);
     if (error == SJ_OK)
-        error = sj_wal_replay(segment->wal, segment->name, segment->uuid, segment->reserved, first,
-                              end, apply, &pages, &place);
+        error = sj_wal_replay(&replay, place);
     if (error == SJ_OK)
         error = write_pages(&pages);
     if (error == SJ_OK && fdatasync(segment->wal->file) != 0)
@@ -172,22 +179,58 @@ static int note_epoch(struct sj_segment *segment, uint64_t epoch)
     return sj_super_write(segment->wal->file, segment->name, &super, which);
 }
 
-int sj_wal_checkpoint(struct sj_segment *segment)
+static int lock_checkpoint(struct sj_wal_shared *shared)
 {
-    struct sj_wal_shared *shared = segment->wal->shared;
     int result = pthread_mutex_lock(&shared->checkpoint_mutex);
     if (result == EOWNERDEAD)
         result = pthread_mutex_consistent(&shared->checkpoint_mutex);
-    if (result != 0)
-        return sj_error(SJ_EIO, "the mutex for checkpoints: error %d", result);
+    return result == 0 ? SJ_OK : sj_error(SJ_EIO, "the mutex for checkpoints: error %d", result);
+}
+
+/* After a failed write of the segment file nobody knows what it has, and what is written next time
+ * may be thought to be there: only a replay from its beginning is safe. */
+static int unless_failed(const struct sj_segment *segment, int error)
+{
+    return error == SJ_EIO ? sj_wal_fail(segment, EIO) : error;
+}
+
+int sj_wal_checkpoint(struct sj_segment *segment)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    struct sj_wal_place place;
+    int error = lock_checkpoint(shared);
+    if (error != SJ_OK)
+        return error;
     uint64_t first = shared->log_epoch, end = sj_wal_place_now(segment->wal)->epoch;
-    int error = SJ_OK;
-    if (first < end)
-        error = apply_epochs(segment, first, end);
+    error = sj_wal_usable(segment);
     if (error == SJ_OK && first < end)
-        error = note_epoch(segment, end);
+        error = unless_failed(segment, apply_epochs(segment, first, end, &place));
+    if (error == SJ_OK && first < end)
+        error = unless_failed(segment, note_epoch(segment, end));
     if (error == SJ_OK)
         __atomic_store_n(&shared->log_epoch, end, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&shared->checkpoint_mutex);
+    return error;
+}
+
+int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    const struct sj_wal_place *now = sj_wal_place_now(segment->wal);
+    struct sj_wal_place place = {.durable = 0};
+    int error = lock_checkpoint(shared);
+    if (error != SJ_OK)
+        return error;
+    error = sj_wal_usable(segment);
+    if (error == SJ_OK)
+        error = unless_failed(segment, apply_epochs(segment, shared->log_epoch, 0, &place));
+    if (error == SJ_OK && place.durable != now->durable)
+        error = sj_error(SJ_ECORRUPT,
+                         "'%s': %s.log%u is damaged: it ends at position %llu, and %llu were "
+                         "written",
+                         segment->name, segment->wal->path, (unsigned)(now->epoch & 1),
+                         (unsigned long long)place.durable, (unsigned long long)now->durable);
+    *next_epoch = place.epoch + 1;
     pthread_mutex_unlock(&shared->checkpoint_mutex);
     return error;
 }
@@ -206,7 +249,8 @@ static void *run(void *context)
         }
         wal->wanted = false;
         pthread_mutex_unlock(&wal->local);
-        /* What fails here is tried again when the next log file is full, or the store is closed. */
+        /* On a full disk it is tried again when the next log file is full, or the store closed;
+         * another failure is the store's. */
         (void)sj_wal_checkpoint(segment);
         pthread_mutex_lock(&wal->local);
     }
@@ -219,7 +263,7 @@ void sj_wal_want_checkpoint(struct sj_segment *segment)
     struct sj_wal *wal = segment->wal;
     pthread_mutex_lock(&wal->local);
     wal->wanted = true;
-    if (!wal->has_thread) {
+    if (!wal->has_thread && !wal->stop) {
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);

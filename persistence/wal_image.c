@@ -8,16 +8,18 @@
  *   image        ──last one detaches: checkpoint, superblock clean──→ no image
  *
  * The image is a file in tmpfs, $SPACEJMP_SHM or else /dev/shm. Its name ends with a random number
- * that the superblock of the segment has, beside the boot id, so nobody can slip another one in. It
- * gets its name when it is complete.
+ * that the superblock of the segment has, beside the boot id. It counts when it is of this very
+ * segment file (a copy makes an image of its own), and belongs to somebody who may write that. So
+ * nobody can slip another one in.
  *
- * Order of a new image: log file ready, image complete and named, then the superblock says so,
- * unclean, synced. From then on commits may be acknowledged.
+ * Order of a new image: both log files ready, image complete, the superblock names it, unclean,
+ * synced; then it gets its name. So no image has a name that the superblock does not know, and when
+ * commits can be acknowledged the superblock says that there is a log.
+ *
+ * Who may only read the segment file maps the image for reading, and can do nothing for the log.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +44,16 @@ static void hex(const uint8_t bytes[16], char text[33])
         snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void name_image(struct sj_wal *wal, const uint8_t uuid[16], const uint8_t nonce[16])
+static int name_image(struct sj_wal *wal, const struct sj_super *super)
 {
     char first[33], second[33];
-    hex(uuid, first);
-    hex(nonce, second);
-    snprintf(wal->image_path, sizeof wal->image_path, "%.180s/spacejmp-%s-%s", image_directory(),
-             first, second);
+    hex(super->uuid, first);
+    hex(super->image_nonce, second);
+    int length = snprintf(wal->image_path, sizeof wal->image_path, "%s/spacejmp-%s-%s",
+                          image_directory(), first, second);
+    if (length < (int)sizeof wal->image_path)
+        return SJ_OK;
+    return sj_error(SJ_EINVAL, "SPACEJMP_SHM: the path is too long");
 }
 
 static int no_memory(const struct sj_segment *segment, const char *call)
@@ -62,6 +67,15 @@ static int no_memory(const struct sj_segment *segment, const char *call)
                     segment->name, image_directory(), call, strerror(number));
 }
 
+static int allocate(int fd, uint64_t from, uint64_t bytes)
+{
+    int result;
+    do
+        result = fallocate(fd, 0, (off_t)from, (off_t)bytes);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
 /* ------------------------------------------------------------------ what is shared */
 
 /* Maps what lies behind the image: the shared page, and the ring twice in a row. */
@@ -73,7 +87,8 @@ static int map_shared(struct sj_segment *segment, int image)
     if (at == MAP_FAILED)
         return no_memory(segment, "mmap");
     off_t offset = (off_t)segment->reserved;
-    const int protection = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+    const int protection = segment->rw_possible ? PROT_READ | PROT_WRITE : PROT_READ;
+    const int flags = MAP_SHARED | MAP_FIXED;
     if (mmap(at, head + SJ_WAL_RING, protection, flags, image, offset) == MAP_FAILED ||
         mmap(at + head + SJ_WAL_RING, SJ_WAL_RING, protection, flags, image,
              offset + (off_t)head) == MAP_FAILED) {
@@ -127,12 +142,7 @@ static int allocate_to(struct building *building, uint64_t end)
     end = (end + COPY_BYTES - 1) / COPY_BYTES * COPY_BYTES;
     if (end > building->segment->reserved)
         end = building->segment->reserved;
-    int result;
-    do
-        result = fallocate(building->image, 0, (off_t)building->allocated,
-                           (off_t)(end - building->allocated));
-    while (result != 0 && errno == EINTR);
-    if (result != 0)
+    if (allocate(building->image, building->allocated, end - building->allocated) != 0)
         return no_memory(building->segment, "fallocate");
     building->allocated = end;
     return SJ_OK;
@@ -174,24 +184,20 @@ static int apply(void *context, uint64_t offset, const void *bytes, uint64_t cou
 static int begin_log(struct sj_segment *segment, uint64_t epoch, struct sj_wal_place *place)
 {
     struct sj_wal *wal = segment->wal;
-    struct sj_wal_file *file;
+    struct sj_wal_file *file = &wal->log[epoch & 1];
     struct stat status;
-    int error = sj_wal_use_file(wal, epoch, true, &file);
-    if (error != SJ_OK)
-        return error;
-    if (fstat(file->fd, &status) != 0)
-        return sj_segment_failed(wal->path, "fstat");
-    void *buffer = sj_wal_buffer(SJ_PAGE);
-    if (buffer == NULL)
-        return sj_error(SJ_ENOMEM, "'%s'", segment->name);
-    *place = (struct sj_wal_place){.epoch = epoch, .at = SJ_WAL_BATCHES};
-    sj_wal_header_init(buffer, segment->uuid, file->sector, place);
+    *place = (struct sj_wal_place){.epoch = epoch, .at = SJ_WAL_BATCHES, .sector = file->unit};
+    if (fstat(file->fd, &status) != 0 ||
+        getrandom(&place->salt, sizeof place->salt, 0) != sizeof place->salt)
+        return sj_segment_failed(wal->path, "beginning its log");
+    uint64_t bytes = (uint64_t)status.st_size / SJ_PAGE * SJ_PAGE;
     int number = 0;
-    if ((uint64_t)status.st_size < sj_wal_log_step)
-        number = sj_wal_file_extend(file, 0, sj_wal_log_step);
+    if (bytes < sj_wal_log_step) {
+        number = sj_wal_file_extend(file, bytes, sj_wal_log_step);
+        bytes = sj_wal_log_step;
+    }
     if (number == 0)
-        number = sj_wal_file_begin(file, buffer);
-    sj_wal_buffer_free(buffer, SJ_PAGE);
+        number = sj_wal_file_begin(file, segment->uuid, bytes, place, wal->buffer);
     errno = number;
     return number == 0 ? SJ_OK : sj_segment_failed(wal->path, "beginning its log");
 }
@@ -200,25 +206,23 @@ static int begin_log(struct sj_segment *segment, uint64_t epoch, struct sj_wal_p
 static int fill_shared(struct sj_segment *segment, const struct sj_super *super,
                        const struct sj_wal_place *place)
 {
-    struct sj_wal *wal = segment->wal;
+    const struct sj_wal *wal = segment->wal;
     struct sj_wal_shared *shared = wal->shared;
+    struct stat status;
+    if (fstat(wal->file, &status) != 0)
+        return sj_segment_failed(wal->path, "fstat");
     shared->version = SJ_WAL_VERSION;
     shared->mutex_bytes = sizeof shared->flush_mutex;
     memcpy(shared->uuid, super->uuid, sizeof shared->uuid);
     memcpy(shared->nonce, super->image_nonce, sizeof shared->nonce);
+    shared->device = status.st_dev;
+    shared->inode = status.st_ino;
     make_mutexes(shared);
     shared->place[0] = *place;
     shared->tail = place->durable;
     shared->log_epoch = super->log_epoch;
     for (uint32_t i = 0; i < 2; i++) {
-        struct sj_wal_file *file;
-        struct stat status;
-        int error = sj_wal_use_file(wal, i, false, &file);
-        if (error == SJ_ENOTFOUND)
-            continue;
-        if (error != SJ_OK)
-            return error;
-        if (fstat(file->fd, &status) != 0)
+        if (fstat(wal->log[i].fd, &status) != 0)
             return sj_segment_failed(wal->path, "fstat");
         shared->log_bytes[i] = (uint64_t)status.st_size / SJ_PAGE * SJ_PAGE;
     }
@@ -231,37 +235,40 @@ static int build(struct building *building, const struct sj_super *super,
                  struct sj_wal_place *place)
 {
     struct sj_segment *segment = building->segment;
+    const struct sj_wal_replay replay = {.wal = segment->wal,
+                                         .name = segment->name,
+                                         .uuid = segment->uuid,
+                                         .reserved = segment->reserved,
+                                         .first = super->log_epoch,
+                                         .apply = apply,
+                                         .context = building};
     building->bytes = mmap(NULL, segment->reserved, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_NORESERVE, building->image, 0);
     if (building->bytes == MAP_FAILED)
         return no_memory(segment, "mmap");
     madvise(building->bytes, segment->reserved, MADV_DONTDUMP);
     int error = load_file(building);
-    if (error == SJ_OK && (super->state & SJ_STATE_CLEAN) != 0)
-        error = begin_log(segment, super->log_epoch, place);
-    else if (error == SJ_OK)
-        error = sj_wal_replay(segment->wal, segment->name, segment->uuid, segment->reserved,
-                              super->log_epoch, 0, apply, building, place);
+    if (error == SJ_OK)
+        error = (super->state & SJ_STATE_CLEAN) != 0 ? begin_log(segment, super->log_epoch, place)
+                                                     : sj_wal_replay(&replay, place);
     munmap(building->bytes, segment->reserved);
     return error;
 }
 
-/* Images of the store that nobody names any more. */
-static void remove_stale_images(const uint8_t uuid[16])
+/* A file without a name in tmpfs, as large as the image and what lies behind it. */
+static int new_image(const struct sj_segment *segment, int *image)
 {
-    char text[33], prefix[64], path[PATH_MAX];
-    hex(uuid, text);
-    snprintf(prefix, sizeof prefix, "spacejmp-%s-", text);
-    DIR *directory = opendir(image_directory());
-    const struct dirent *entry;
-    while (directory != NULL && (entry = readdir(directory)) != NULL) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", image_directory(), entry->d_name);
-        unlink(path);
-    }
-    if (directory != NULL)
-        closedir(directory);
+    struct stat status;
+    if (fstat(segment->wal->file, &status) != 0)
+        return sj_segment_failed(segment->wal->path, "fstat");
+    *image = open(image_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*image < 0)
+        return no_memory(segment, "open");
+    sj_wal_give_away(*image, &status);
+    if (ftruncate(*image, (off_t)(segment->reserved + SJ_WAL_SHARED_BYTES)) != 0 ||
+        allocate(*image, segment->reserved, SJ_WAL_SHARED_BYTES) != 0)
+        return no_memory(segment, "fallocate");
+    return SJ_OK;
 }
 
 /* Makes the image and has the superblock name it. */
@@ -270,69 +277,93 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_place place;
-    struct stat status;
+    struct building building = {.segment = segment};
     char source[64];
-    remove_stale_images(super->uuid);
-    if (getrandom(super->image_nonce, sizeof super->image_nonce, 0) != 16 ||
-        fstat(wal->file, &status) != 0)
+    if (getrandom(super->image_nonce, sizeof super->image_nonce, 0) != sizeof super->image_nonce)
         return sj_segment_failed(wal->path, "getrandom");
-    name_image(wal, super->uuid, super->image_nonce);
-    *image = open(image_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, status.st_mode & 0666);
-    if (*image < 0)
-        return no_memory(segment, "open");
-    fchmod(*image, status.st_mode & 0666);
-    struct building building = {.segment = segment, .image = *image};
-    if (ftruncate(*image, (off_t)(segment->reserved + SJ_WAL_SHARED_BYTES)) != 0 ||
-        fallocate(*image, 0, (off_t)segment->reserved, (off_t)SJ_WAL_SHARED_BYTES) != 0)
-        return no_memory(segment, "fallocate");
-    int error = build(&building, super, &place);
+    int error = name_image(wal, super);
+    if (error == SJ_OK)
+        error = sj_wal_files_open(wal, segment->name, (super->state & SJ_STATE_CLEAN) != 0);
+    if (error == SJ_OK)
+        error = new_image(segment, image);
+    building.image = *image;
+    if (error == SJ_OK)
+        error = build(&building, super, &place);
     if (error == SJ_OK)
         error = map_shared(segment, *image);
     if (error == SJ_OK)
         error = fill_shared(segment, super, &place);
     if (error != SJ_OK)
         return error;
-    snprintf(source, sizeof source, "/proc/self/fd/%d", *image);
-    if (linkat(AT_FDCWD, source, AT_FDCWD, wal->image_path, AT_SYMLINK_FOLLOW) != 0)
-        return no_memory(segment, "link");
     super->state &= ~(uint64_t)SJ_STATE_CLEAN;
     sj_boot_id(super->boot_id);
     error = sj_super_write(wal->file, segment->name, super, which);
-    if (error != SJ_OK)
-        unlink(wal->image_path);
+    snprintf(source, sizeof source, "/proc/self/fd/%d", *image);
+    if (error == SJ_OK &&
+        linkat(AT_FDCWD, source, AT_FDCWD, wal->image_path, AT_SYMLINK_FOLLOW) != 0)
+        error = no_memory(segment, "link");
     return error;
 }
 
 /* ------------------------------------------------------------------ finding it */
 
-/* Opens the image that the superblock names. SJ_ENOTFOUND when there is none that counts. */
+/* Whether the owner of the image is somebody who may write the segment file. */
+static bool is_trustworthy(const struct stat *image, const struct stat *file)
+{
+    if (image->st_uid == file->st_uid || image->st_uid == 0 || image->st_uid == geteuid() ||
+        (file->st_mode & 0002) != 0)
+        return true;
+    return (file->st_mode & 0020) != 0 && image->st_gid == file->st_gid;
+}
+
+/* Opens the image that the superblock names, if it is of this segment file. SJ_ENOTFOUND. */
 static int find_image(struct sj_segment *segment, const struct sj_super *super, int *image)
 {
     struct sj_wal *wal = segment->wal;
     static const uint8_t none[16];
     uint8_t boot[16];
-    struct stat status;
+    struct stat status, file;
     sj_boot_id(boot);
     if (memcmp(boot, super->boot_id, sizeof boot) != 0 ||
         memcmp(super->image_nonce, none, sizeof none) == 0)
         return SJ_ENOTFOUND;
-    name_image(wal, super->uuid, super->image_nonce);
-    *image = open(wal->image_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int error = name_image(wal, super);
+    if (error != SJ_OK)
+        return error;
+    *image =
+        open(wal->image_path, (segment->rw_possible ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
     if (*image < 0)
         return errno == ENOENT ? SJ_ENOTFOUND : sj_segment_failed(wal->image_path, "open");
+    if (fstat(wal->file, &file) != 0)
+        return sj_segment_failed(wal->path, "fstat");
     if (fstat(*image, &status) != 0 || !S_ISREG(status.st_mode) ||
+        !is_trustworthy(&status, &file) ||
         (uint64_t)status.st_size != segment->reserved + SJ_WAL_SHARED_BYTES)
         return SJ_ENOTFOUND;
-    int error = map_shared(segment, *image);
+    error = map_shared(segment, *image);
     if (error != SJ_OK)
         return error;
     const struct sj_wal_shared *shared = wal->shared;
-    if (shared->magic == SJ_WAL_SHARED_MAGIC &&
-        memcmp(shared->nonce, super->image_nonce, sizeof shared->nonce) == 0 &&
-        shared->version == SJ_WAL_VERSION && shared->mutex_bytes == sizeof shared->flush_mutex)
+    if (shared->magic == SJ_WAL_SHARED_MAGIC && shared->version == SJ_WAL_VERSION &&
+        shared->mutex_bytes == sizeof shared->flush_mutex && shared->device == file.st_dev &&
+        shared->inode == file.st_ino &&
+        memcmp(shared->nonce, super->image_nonce, sizeof shared->nonce) == 0)
         return SJ_OK;
     unmap_shared(wal);
     return SJ_ENOTFOUND;
+}
+
+static int no_image(const struct sj_segment *segment, bool first)
+{
+    if (!first)
+        return sj_error(SJ_EIO,
+                        "'%s': expected its working image %s, which other processes have open, and "
+                        "found none: is SPACEJMP_SHM the same there?",
+                        segment->name, segment->wal->image_path);
+    return sj_error(SJ_EPERM,
+                    "'%s' has durability 'power' and is open nowhere: to open it, even for "
+                    "reading, its file must be writable: its log may have to be replayed",
+                    segment->name);
 }
 
 static int find_or_make_image(struct sj_segment *segment, const char *path, bool first, int *image)
@@ -344,34 +375,30 @@ static int find_or_make_image(struct sj_segment *segment, const char *path, bool
     if (error != SJ_OK)
         return error;
     error = find_image(segment, &super, image);
-    if (error == SJ_OK && first && wal->shared->failed != 0) {
+    if (error == SJ_OK && first && segment->rw_possible && wal->shared->failed != 0) {
         unmap_shared(wal); /* it has what nobody was told is durable */
+        unlink(wal->image_path);
         error = SJ_ENOTFOUND;
     }
-    if (error == SJ_OK && first)
-        make_mutexes(wal->shared);
-    if (error != SJ_ENOTFOUND)
+    if (error == SJ_OK && segment->rw_possible) {
+        error = sj_wal_files_open(wal, segment->name, false);
+        if (error == SJ_OK && first)
+            make_mutexes(wal->shared);
+    }
+    if (error != SJ_ENOTFOUND || wal->shared != NULL)
         return error;
     if (*image >= 0)
         close(*image);
     *image = -1;
-    if (!first)
-        return sj_error(SJ_EIO,
-                        "'%s': expected its working image %s, which other processes have open, and "
-                        "found none: is SPACEJMP_SHM the same there?",
-                        segment->name, wal->image_path);
-    if (!segment->rw_possible)
-        return sj_error(SJ_EPERM,
-                        "'%s' has durability 'power' and is open nowhere: to open it, even for "
-                        "reading, its file must be writable: its log may have to be replayed",
-                        segment->name);
+    if (!first || !segment->rw_possible)
+        return no_image(segment, first);
     return make_image(segment, &super, which, image);
 }
 
 int sj_wal_attach(struct sj_segment *segment, const char *path, bool first)
 {
     struct sj_wal *wal = calloc(1, sizeof *wal);
-    int image = -1;
+    int image = -1, error = SJ_OK;
     if (wal == NULL)
         return sj_error(SJ_ENOMEM, "%s", path);
     wal->file = segment->fd;
@@ -381,7 +408,11 @@ int sj_wal_attach(struct sj_segment *segment, const char *path, bool first)
     snprintf(wal->path, sizeof wal->path, "%s", path);
     segment->wal = wal;
     segment->domain = &sj_wal_domain;
-    int error = find_or_make_image(segment, path, first, &image);
+    if (segment->rw_possible && (wal->buffer = sj_wal_buffer(SJ_WAL_BUFFER_BYTES)) == NULL)
+        error = sj_error(SJ_ENOMEM, "%s", path);
+    if (error == SJ_OK)
+        error = find_or_make_image(segment, path, first, &image);
+    wal->attached = error == SJ_OK;
     segment->fd = image;
     segment->dirty = true; /* the superblock says so already */
     return error;
@@ -389,37 +420,49 @@ int sj_wal_attach(struct sj_segment *segment, const char *path, bool first)
 
 /* ------------------------------------------------------------------ giving it up */
 
+/* Log files of a clean segment that have grown are cut back; what is in them counts no more. */
+static void shrink_logs(const struct sj_wal *wal)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        struct stat status;
+        if (fstat(wal->log[i].fd, &status) != 0 || (uint64_t)status.st_size <= sj_wal_log_step)
+            continue;
+        if (ftruncate(wal->log[i].fd, (off_t)sj_wal_log_step) != 0)
+            continue; /* it is larger than it need be */
+    }
+}
+
 /* The log goes into the segment file, which is clean then. */
 static int finish(struct sj_segment *segment)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_super super;
-    uint64_t which;
-    int error = sj_wal_turn(segment);
+    uint64_t which, next_epoch = 0;
+    int error = sj_wal_flush(segment);
     if (error == SJ_OK)
-        error = sj_wal_checkpoint(segment);
+        error = sj_wal_checkpoint_all(segment, &next_epoch);
     if (error == SJ_OK)
         error = sj_super_read(wal->file, segment->name, &super, &which);
     if (error != SJ_OK)
         return error;
-    const struct sj_wal_place *place = sj_wal_place_now(wal);
-    if (place->at > SJ_WAL_BATCHES || wal->shared->log_epoch < place->epoch)
-        return SJ_OK; /* the next one to open it replays the rest */
     super.state |= SJ_STATE_CLEAN;
-    super.log_epoch = place->epoch + 1;
+    super.log_epoch = next_epoch;
     memset(super.image_nonce, 0, sizeof super.image_nonce);
-    return sj_super_write(wal->file, segment->name, &super, which);
+    error = sj_super_write(wal->file, segment->name, &super, which);
+    if (error == SJ_OK)
+        shrink_logs(wal);
+    return error;
 }
 
 int sj_wal_detach(struct sj_segment *segment, bool last)
 {
     struct sj_wal *wal = segment->wal;
     int error = SJ_OK;
-    if (wal->shared != NULL) {
+    if (wal->attached) {
         sj_wal_stop_thread(wal);
         if (last && segment->rw_possible) {
             error = finish(segment);
-            if (error == SJ_OK)
+            if (error == SJ_OK || wal->shared->failed != 0) /* else the next one may succeed */
                 unlink(wal->image_path);
         }
     }
@@ -448,9 +491,11 @@ void sj_wal_forked(struct sj_segment *segment)
 
 int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes)
 {
-    int result;
-    do
-        result = fallocate(segment->wal->file, 0, (off_t)from, (off_t)bytes);
-    while (result != 0 && errno == EINTR);
-    return result == 0 ? SJ_OK : sj_segment_failed(segment->wal->path, "growing the file");
+    const struct sj_wal *wal = segment->wal;
+    if (allocate(wal->file, from, bytes) != 0)
+        return sj_segment_failed(wal->path, "growing the file");
+    /* Records say that the segment has those bytes: its file must have them after a power loss. */
+    if (fdatasync(wal->file) != 0)
+        return sj_wal_fail(segment, errno);
+    return allocate(segment->fd, from, bytes) == 0 ? SJ_OK : no_memory(segment, "fallocate");
 }

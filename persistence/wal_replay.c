@@ -3,7 +3,12 @@
  * wal_replay.c: reading the write-ahead log: which batches count, which transactions committed.
  *
  * The log ends at the first batch that does not count. I3 of wal.h makes that safe to believe only
- * when no batch that counts comes later, so the rest of the file is looked through for one.
+ * when no batch that counts comes later, so the rest of the file is looked through for one, and the
+ * beginning of the next epoch. What cannot be told from a log that a crash has cut off: damage in
+ * the very last batch.
+ *
+ * An epoch may have a header and no batch, and the one before it go on behind the position that
+ * the header names: a process died before it could tell the others that it had begun the epoch.
  *
  * A transaction that spans several batches is applied when its last record has been seen: its
  * batches are then read once more, so that memory does not follow the size of transactions.
@@ -18,18 +23,15 @@
 #define BATCH_BYTES_MAX (sizeof(struct sj_wal_batch) + SJ_WAL_RING)
 #define BUFFER_BYTES    ((BATCH_BYTES_MAX + 2 * SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE)
 #define NO_BATCH        UINT64_MAX
+#define POSITION_MAX    (1ull << 62)
+#define SUSPECTS_MAX    1000 /* heads behind the end whose batches are not whole */
 
 struct reader {
-    struct sj_wal *wal;
-    const char *name;
-    const uint8_t *uuid;
-    uint64_t reserved;
-    sj_wal_apply *apply;
-    void *context;
-    char *buffer; /* the batch at buffer_at of file */
+    const struct sj_wal_replay *replay;
+    char *buffer; /* what was read last: often a batch */
     struct sj_wal_file *file;
-    uint64_t buffer_at;
     uint64_t file_bytes;
+    uint64_t committed_max;    /* the segment file has no more */
     struct sj_wal_place place; /* of the batch that is looked at */
     uint64_t begin_at;         /* batch that the transaction begins in; NO_BATCH: none has begun */
     uint64_t begin_record;     /* and its record there */
@@ -40,15 +42,16 @@ static int damaged(const struct reader *reader, const char *what)
     return sj_error(SJ_ECORRUPT,
                     "'%s': %s.log%u, epoch %llu, offset %llu: %s: acknowledged changes are lost; "
                     "'spacejmp salvage' reads what the segment file has",
-                    reader->name, reader->wal->path, (unsigned)(reader->place.epoch & 1),
-                    (unsigned long long)reader->place.epoch, (unsigned long long)reader->place.at,
-                    what);
+                    reader->replay->name, reader->replay->wal->path,
+                    (unsigned)(reader->place.epoch & 1), (unsigned long long)reader->place.epoch,
+                    (unsigned long long)reader->place.at, what);
 }
 
 static int read_failed(const struct reader *reader, int number)
 {
-    return sj_error(SJ_EIO, "'%s': reading %s.log%u: %s", reader->name, reader->wal->path,
-                    (unsigned)(reader->place.epoch & 1), strerror(number));
+    return sj_error(SJ_EIO, "'%s': reading %s.log%u: %s", reader->replay->name,
+                    reader->replay->wal->path, (unsigned)(reader->place.epoch & 1),
+                    strerror(number));
 }
 
 /* Reads `bytes` bytes at `at` into the buffer, from its byte `into` on; what the file lacks reads
@@ -64,7 +67,7 @@ static int fill(struct reader *reader, uint64_t into, uint64_t bytes, uint64_t a
 
 static uint64_t whole_sectors(const struct reader *reader, uint64_t bytes)
 {
-    uint64_t unit = reader->file->sector;
+    uint64_t unit = reader->place.sector;
     return (bytes + unit - 1) / unit * unit;
 }
 
@@ -74,7 +77,6 @@ static int read_batch(struct reader *reader, uint64_t at, bool *whole)
 {
     const struct sj_wal_batch *batch = (const struct sj_wal_batch *)reader->buffer;
     *whole = false;
-    reader->buffer_at = at;
     if (at >= reader->file_bytes)
         return SJ_OK;
     uint64_t first = SJ_PAGE;
@@ -87,14 +89,15 @@ static int read_batch(struct reader *reader, uint64_t at, bool *whole)
     uint64_t bytes = whole_sectors(reader, sizeof *batch + batch->bytes);
     if (bytes > first)
         error = fill(reader, first, bytes - first, at + first);
-    *whole = error == SJ_OK && batch->checksum == sj_wal_batch_checksum(batch);
+    *whole = error == SJ_OK && batch->checksum == sj_wal_batch_checksum(batch, reader->place.salt);
     return error;
 }
 
 /* Whether a batch that counts lies behind the end of the log: the end is damage then. */
 static int look_behind(struct reader *reader)
 {
-    uint64_t unit = reader->file->sector, end = reader->place.at;
+    uint64_t unit = reader->place.sector, end = reader->place.at;
+    uint32_t suspects = 0;
     for (uint64_t at = end; at < reader->file_bytes; at += BUFFER_BYTES) {
         int error = fill(reader, 0, BUFFER_BYTES, at);
         if (error != SJ_OK)
@@ -107,8 +110,8 @@ static int look_behind(struct reader *reader)
                 head.position <= reader->place.durable)
                 continue;
             error = read_batch(reader, at + offset, &whole);
-            if (error == SJ_OK && whole)
-                return damaged(reader, "a batch is damaged, and one behind it is whole");
+            if (error == SJ_OK && (whole || ++suspects == SUSPECTS_MAX))
+                return damaged(reader, "a batch is damaged, and others lie behind it");
             if (error == SJ_OK)
                 error = fill(reader, 0, BUFFER_BYTES, at);
             if (error != SJ_OK)
@@ -140,7 +143,8 @@ static int apply_ranges(struct reader *reader, const struct sj_wal_record *recor
             !may_change(range->offset, range->bytes, record->committed) ||
             range->bytes > (uint64_t)(end - at) - sizeof *range)
             return damaged(reader, "a record's range makes no sense");
-        int error = reader->apply(reader->context, range->offset, range->data, range->bytes);
+        int error = reader->replay->apply(reader->replay->context, range->offset, range->data,
+                                          range->bytes);
         if (error != SJ_OK)
             return error;
         at += sizeof *range + range->bytes;
@@ -163,7 +167,7 @@ static int apply_head(struct reader *reader, const struct sj_wal_record *record)
     };
     int error = SJ_OK;
     for (size_t i = 0; i < sizeof words / sizeof words[0] && error == SJ_OK; i++)
-        error = reader->apply(reader->context, words[i].offset, words[i].word, 8);
+        error = reader->replay->apply(reader->replay->context, words[i].offset, words[i].word, 8);
     return error;
 }
 
@@ -175,8 +179,8 @@ static const struct sj_wal_record *record_at(const struct reader *reader, uint64
         (const struct sj_wal_record *)((const char *)(batch + 1) + offset);
     uint64_t left = batch->bytes - offset;
     if (left < sizeof *record || record->bytes > left || record->bytes < sizeof *record ||
-        record->bytes % 8 != 0 || record->committed > reader->reserved ||
-        record->committed < SJ_CHUNK_DIR_AT || record->chunks > reader->reserved / SJ_CHUNK)
+        record->bytes % 8 != 0 || record->committed > reader->committed_max ||
+        record->committed < SJ_CHUNK_DIR_AT || record->chunks > reader->replay->reserved / SJ_CHUNK)
         return NULL;
     return record;
 }
@@ -211,6 +215,8 @@ static int take_batch(struct reader *reader)
 {
     const struct sj_wal_batch *batch = (const struct sj_wal_batch *)reader->buffer;
     uint64_t at = reader->place.at, bytes = batch->bytes;
+    if (batch->file_bytes > reader->file_bytes)
+        return damaged(reader, "the file was longer once, and its end is cut off");
     for (uint64_t offset = 0; offset < bytes;) {
         const struct sj_wal_record *record = record_at(reader, offset);
         if (record == NULL)
@@ -240,24 +246,28 @@ static int take_batch(struct reader *reader)
 static int read_header(struct reader *reader, struct sj_wal_header *found, bool *there)
 {
     struct stat status;
-    *there = false;
-    int error = sj_wal_use_file(reader->wal, reader->place.epoch, false, &reader->file);
-    if (error == SJ_ENOTFOUND)
-        return SJ_OK;
-    if (error != SJ_OK)
-        return error;
+    reader->file = &reader->replay->wal->log[reader->place.epoch & 1];
+    reader->place.at = 0;
+    if (reader->replay->end == 0) {
+        int number = sj_wal_file_settle(reader->file);
+        if (number != 0)
+            return read_failed(reader, number);
+    }
     if (fstat(reader->file->fd, &status) != 0)
         return read_failed(reader, errno);
     reader->file_bytes = (uint64_t)status.st_size;
-    error = fill(reader, 0, sizeof *found, 0);
+    if (reader->file_bytes < SJ_PAGE)
+        return damaged(reader, "the file is cut off");
+    int error = fill(reader, 0, SJ_PAGE, 0);
     if (error != SJ_OK)
         return error;
     memcpy(found, reader->buffer, sizeof *found);
-    *there = found->magic == SJ_WAL_MAGIC && found->version == SJ_WAL_VERSION &&
-             memcmp(found->uuid, reader->uuid, sizeof found->uuid) == 0 &&
-             found->epoch == reader->place.epoch &&
-             found->checksum == sj_checksum(SJ_WAL_MAGIC, (const uint64_t *)found,
-                                            offsetof(struct sj_wal_header, checksum) / 8);
+    *there = sj_wal_header_is_whole(found, reader->replay->uuid) &&
+             found->epoch == reader->place.epoch && found->position < POSITION_MAX &&
+             found->sector >= 512 && found->sector <= SJ_PAGE &&
+             (found->sector & (found->sector - 1)) == 0;
+    if (*there && found->file_bytes > reader->file_bytes)
+        return damaged(reader, "the file was longer once, and its end is cut off");
     return SJ_OK;
 }
 
@@ -265,6 +275,7 @@ static int read_epoch(struct reader *reader)
 {
     reader->place.at = SJ_WAL_BATCHES;
     reader->begin_at = NO_BATCH;
+    sj_wal_file_suit(reader->file, reader->place.sector);
     for (;;) {
         const struct sj_wal_batch *batch = (const struct sj_wal_batch *)reader->buffer;
         bool whole;
@@ -280,38 +291,66 @@ static int read_epoch(struct reader *reader)
     }
 }
 
-int sj_wal_replay(struct sj_wal *wal, const char *name, const uint8_t uuid[16], uint64_t reserved,
-                  uint64_t first, uint64_t end, sj_wal_apply *apply, void *context,
-                  struct sj_wal_place *place)
+/* Goes on to the next epoch. `*more`: it is there. */
+static int next_epoch(struct reader *reader, bool *more)
 {
-    struct reader reader = {.wal = wal,
-                            .name = name,
-                            .uuid = uuid,
-                            .reserved = reserved,
-                            .apply = apply,
-                            .context = context,
-                            .place = {.epoch = first}};
+    const struct sj_wal_place *before = &reader->place;
     struct sj_wal_header header;
-    bool there;
+    bool there, begun;
+    reader->place.epoch++;
+    int error = read_header(reader, &header, &there);
+    if (error != SJ_OK)
+        return error;
+    there = there && header.salt == before->salt; /* or it is of an older log */
+    *more = there && header.position == before->durable && header.chain == before->chain;
+    if (*more) {
+        reader->place.sector = header.sector;
+        return SJ_OK;
+    }
+    if (reader->replay->end != 0 || (there && header.position >= before->durable))
+        return damaged(reader, "the log before it ends too early");
+    sj_wal_file_suit(reader->file, before->sector);
+    error = read_batch(reader, SJ_WAL_BATCHES, &begun);
+    return error == SJ_OK && begun ? damaged(reader, "the header is damaged") : error;
+}
+
+static int replay_epochs(struct reader *reader, struct sj_wal_place *place)
+{
+    struct sj_wal_header header;
+    struct stat status;
+    bool more;
+    if (fstat(reader->replay->wal->file, &status) != 0)
+        return read_failed(reader, errno);
+    reader->committed_max = (uint64_t)status.st_size < reader->replay->reserved
+                                ? (uint64_t)status.st_size
+                                : reader->replay->reserved;
+    int error = read_header(reader, &header, &more);
+    if (error == SJ_OK && !more)
+        error = damaged(reader, "expected a log of that epoch, found none");
+    if (error != SJ_OK)
+        return error;
+    reader->place.durable = header.position;
+    reader->place.chain = header.chain;
+    reader->place.salt = header.salt;
+    reader->place.sector = header.sector;
+    while (error == SJ_OK && more) {
+        error = read_epoch(reader);
+        *place = reader->place;
+        if (error == SJ_OK)
+            error = next_epoch(reader, &more);
+        if (reader->place.epoch == reader->replay->end)
+            break;
+    }
+    return error;
+}
+
+int sj_wal_replay(const struct sj_wal_replay *replay, struct sj_wal_place *place)
+{
+    struct reader reader = {.replay = replay, .place = {.epoch = replay->first}};
     reader.buffer = sj_wal_buffer(BUFFER_BYTES);
     if (reader.buffer == NULL)
-        return sj_error(SJ_ENOMEM, "reading the log of '%s'", name);
-    int error = read_header(&reader, &header, &there);
-    if (error == SJ_OK && !there)
-        error = damaged(&reader, "expected a log of that epoch, found none");
-    reader.place.durable = header.position;
-    reader.place.chain = header.chain;
-    while (error == SJ_OK && (end == 0 || reader.place.epoch < end)) {
-        error = read_epoch(&reader);
-        *place = reader.place;
-        reader.place.epoch++;
-        if (error == SJ_OK)
-            error = read_header(&reader, &header, &there);
-        if (error != SJ_OK || (!there && end == 0))
-            break;
-        if (!there || header.position != place->durable || header.chain != place->chain)
-            error = damaged(&reader, "the log before it ends too early");
-    }
+        return sj_error(SJ_ENOMEM, "reading the log of '%s'", replay->name);
+    int error = replay_epochs(&reader, place);
     sj_wal_buffer_free(reader.buffer, BUFFER_BYTES);
     return error;
 }

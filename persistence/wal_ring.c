@@ -13,6 +13,9 @@
  * recovers stores the tail for it. A flusher that dies leaves `which` as it was: the next one
  * writes the same records to the same place again, which nobody has been told are durable.
  *
+ * Room for all that is in the ring is made in the log file before a record goes into the ring:
+ * place.at + records in the ring + heads and padding ≤ log_bytes.
+ *
  * A transaction that is larger than a record may be goes into the ring as several, all but the last
  * published before the commit: the log knows by their flags that they count only together.
  */
@@ -37,9 +40,9 @@ static int failed(const struct sj_segment *segment)
 {
     uint32_t number = __atomic_load_n(&segment->wal->shared->failed, __ATOMIC_ACQUIRE);
     return sj_error(SJ_EIO,
-                    "'%s': its log could not be written (%s): what was changed since is not on the "
-                    "disk, and nothing more can be changed: close the store in all processes, see "
-                    "to the disk, and open it again",
+                    "'%s': writing to its disk failed (%s): what was not acknowledged may be lost, "
+                    "and nothing more can be changed: close the store in all processes, see to the "
+                    "disk, and open it again",
                     segment->name, strerror((int)number));
 }
 
@@ -50,7 +53,7 @@ int sj_wal_usable(const struct sj_segment *segment)
     return failed(segment);
 }
 
-static int fail(const struct sj_segment *segment, int number)
+int sj_wal_fail(const struct sj_segment *segment, int number)
 {
     __atomic_store_n(&segment->wal->shared->failed, (uint32_t)number, __ATOMIC_RELEASE);
     return failed(segment);
@@ -67,7 +70,7 @@ static int try_lock_flush(struct sj_wal *wal)
     return result == 0 ? SJ_OK : SJ_EBUSY;
 }
 
-int sj_wal_lock_flush(struct sj_wal *wal)
+static int lock_flush(struct sj_wal *wal)
 {
     int result = pthread_mutex_lock(&wal->shared->flush_mutex);
     if (result == EOWNERDEAD)
@@ -77,7 +80,7 @@ int sj_wal_lock_flush(struct sj_wal *wal)
     return sj_error(SJ_EIO, "the log's mutex: error %d", result);
 }
 
-void sj_wal_unlock_flush(struct sj_wal *wal)
+static void unlock_flush(struct sj_wal *wal)
 {
     struct sj_wal_shared *shared = wal->shared;
     pthread_mutex_unlock(&shared->flush_mutex);
@@ -88,9 +91,25 @@ void sj_wal_unlock_flush(struct sj_wal *wal)
 
 static void set_place(struct sj_wal *wal, const struct sj_wal_place *place)
 {
-    uint64_t next = 1 - (wal->shared->which & 1);
-    wal->shared->place[next] = *place;
-    __atomic_store_n(&wal->shared->which, next, __ATOMIC_RELEASE);
+    uint64_t which = wal->shared->which + 1;
+    wal->shared->place[which & 1] = *place;
+    __atomic_store_n(&wal->shared->which, which, __ATOMIC_RELEASE);
+}
+
+/* Without flush_mutex: words that belong together. A place stays as it is until `which` has risen
+ * twice. */
+static struct sj_wal_place copy_place(const struct sj_wal *wal)
+{
+    const struct sj_wal_shared *shared = wal->shared;
+    struct sj_wal_place place;
+    uint64_t which, after = __atomic_load_n(&shared->which, __ATOMIC_ACQUIRE);
+    do {
+        which = after;
+        place = *(const volatile struct sj_wal_place *)&shared->place[which & 1];
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = __atomic_load_n(&shared->which, __ATOMIC_RELAXED);
+    } while (SJ_UNLIKELY(which != after));
+    return place;
 }
 
 /* Whether the transaction whose first records end the log is never going to be continued. */
@@ -109,78 +128,84 @@ static bool ends_open(const char *records, uint64_t bytes)
     return (record->flags & SJ_WAL_COMMIT) == 0;
 }
 
+static bool is_full(int number)
+{
+    return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
+
+/* Makes the log file at least `bytes` long. SJ_EFULL; SJ_EIO: the store has failed. */
+static int extend(struct sj_segment *segment, uint64_t epoch, uint64_t bytes)
+{
+    struct sj_wal *wal = segment->wal;
+    uint64_t *size = &wal->shared->log_bytes[epoch & 1];
+    if (*size >= bytes)
+        return SJ_OK;
+    uint64_t end =
+        *size + (bytes - *size + sj_wal_log_step - 1) / sj_wal_log_step * sj_wal_log_step;
+    int number = sj_wal_file_extend(&wal->log[epoch & 1], *size, end);
+    if (is_full(number))
+        return sj_error(SJ_EFULL, "'%s': %s.log%u needs %llu KiB more: %s", segment->name,
+                        wal->path, (unsigned)(epoch & 1), (unsigned long long)((end - *size) >> 10),
+                        strerror(number));
+    if (number != 0)
+        return sj_wal_fail(segment, number);
+    *size = end;
+    return SJ_OK;
+}
+
 /* The other file takes over, if the segment file contains what is in it and no transaction is half
- * in this one. */
+ * in this one. SJ_EFULL, SJ_EIO. */
 static int turn(struct sj_segment *segment, bool *turned)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_shared *shared = wal->shared;
     struct sj_wal_place place = *sj_wal_place_now(wal);
-    uint32_t next = (place.epoch + 1) & 1;
     *turned = false;
     if (__atomic_load_n(&shared->log_epoch, __ATOMIC_ACQUIRE) < place.epoch ||
         (place.open != 0 && !is_abandoned(shared, &place)))
         return SJ_OK;
-    struct sj_wal_file *file;
-    int error = sj_wal_use_file(wal, next, true, &file);
-    if (error != SJ_OK)
-        return error;
-    if (shared->log_bytes[next] < sj_wal_log_step) {
-        int number = sj_wal_file_extend(file, 0, sj_wal_log_step);
-        if (number != 0)
-            return number == ENOSPC || number == EDQUOT
-                       ? sj_error(SJ_EFULL, "'%s': the second log file: %s", segment->name,
-                                  strerror(number))
-                       : fail(segment, number);
-        shared->log_bytes[next] = sj_wal_log_step;
-    }
     place.epoch++;
     place.at = SJ_WAL_BATCHES;
-    struct sj_wal_header *header = (struct sj_wal_header *)wal->buffer;
-    sj_wal_header_init(header, segment->uuid, file->sector, &place);
-    int number = sj_wal_file_begin(file, header);
+    place.open = 0;
+    place.sector = wal->log[place.epoch & 1].unit;
+    int error = extend(segment, place.epoch, sj_wal_log_step);
+    if (error != SJ_OK)
+        return error;
+    int number = sj_wal_file_begin(&wal->log[place.epoch & 1], segment->uuid,
+                                   shared->log_bytes[place.epoch & 1], &place, wal->buffer);
     if (number != 0)
-        return fail(segment, number);
+        return sj_wal_fail(segment, number);
     set_place(wal, &place);
     *turned = true;
     return SJ_OK;
 }
 
-static bool has_buffer(struct sj_wal *wal)
-{
-    if (wal->buffer == NULL)
-        wal->buffer = sj_wal_buffer(SJ_WAL_BUFFER_BYTES);
-    return wal->buffer != NULL;
-}
-
-/* Writes all records of the ring that are not on disk, as one batch. */
+/* Writes all records of the ring that are not on disk, as one batch. SJ_EIO. */
 static int write_batch(struct sj_segment *segment)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_place place = *sj_wal_place_now(wal);
     uint64_t bytes = __atomic_load_n(&wal->shared->tail, __ATOMIC_ACQUIRE) - place.durable;
-    if (bytes == 0)
-        return SJ_OK;
-    if (!has_buffer(wal))
-        return sj_error(SJ_ENOMEM, "writing the log of '%s'", segment->name);
-    struct sj_wal_file *file;
-    int error = sj_wal_use_file(wal, place.epoch, false, &file);
-    if (error != SJ_OK)
+    int error = sj_wal_usable(segment);
+    if (error != SJ_OK || bytes == 0)
         return error;
+    struct sj_wal_file *file = &wal->log[place.epoch & 1];
     struct sj_wal_batch *batch = (struct sj_wal_batch *)wal->buffer;
     *batch = (struct sj_wal_batch){.magic = SJ_WAL_BATCH_MAGIC,
                                    .epoch = place.epoch,
                                    .position = place.durable,
                                    .bytes = bytes,
-                                   .chain = place.chain};
+                                   .chain = place.chain,
+                                   .file_bytes = wal->shared->log_bytes[place.epoch & 1]};
     memcpy(batch + 1, wal->ring + place.durable % SJ_WAL_RING, bytes);
-    batch->checksum = sj_wal_batch_checksum(batch);
+    batch->checksum = sj_wal_batch_checksum(batch, place.salt);
     uint64_t all = sizeof *batch + bytes,
-             whole = (all + file->sector - 1) / file->sector * file->sector;
+             whole = (all + place.sector - 1) / place.sector * place.sector;
     memset(wal->buffer + all, 0, whole - all);
+    sj_wal_file_suit(file, place.sector);
     int number = sj_wal_file_write(file, wal->buffer, whole, place.at);
     if (number != 0)
-        return fail(segment, number);
+        return sj_wal_fail(segment, number);
     place.durable += bytes;
     place.at += whole;
     place.chain = batch->checksum;
@@ -192,15 +217,13 @@ static int write_batch(struct sj_segment *segment)
 /* With flush_mutex: all there is, and the other file when this one is large. */
 static int flush(struct sj_segment *segment)
 {
-    int error = sj_wal_usable(segment);
-    if (error == SJ_OK)
-        error = write_batch(segment);
+    int error = write_batch(segment);
     if (error != SJ_OK || sj_wal_place_now(segment->wal)->at < sj_wal_log_limit)
         return error;
     bool turned;
-    error = turn(segment, &turned);
+    (void)turn(segment, &turned); /* if not, this file grows; if the disk failed, all will see */
     sj_wal_want_checkpoint(segment);
-    return error == SJ_EFULL ? SJ_OK : error; /* this file grows, then */
+    return SJ_OK;
 }
 
 static void sleep_until_flushed(struct sj_wal_shared *shared, uint32_t wake)
@@ -228,25 +251,33 @@ static int wait_for(struct sj_segment *segment, uint64_t position)
         }
         if (sj_wal_place_now(wal)->durable < position)
             error = flush(segment);
-        sj_wal_unlock_flush(wal);
+        unlock_flush(wal);
         if (error != SJ_OK)
             return error;
     }
 }
 
-int sj_wal_turn(struct sj_segment *segment)
+int sj_wal_flush(struct sj_segment *segment)
 {
-    bool turned = true;
-    int error = sj_wal_lock_flush(segment->wal);
+    int error = lock_flush(segment->wal);
     if (error != SJ_OK)
         return error;
-    error = sj_wal_usable(segment);
-    if (error == SJ_OK)
-        error = write_batch(segment);
+    error = write_batch(segment);
+    unlock_flush(segment->wal);
+    return error;
+}
+
+/* Flushes and begins a new epoch, so that a checkpoint covers all. */
+static int flush_and_turn(struct sj_segment *segment, bool *turned)
+{
+    *turned = true;
+    int error = lock_flush(segment->wal);
+    if (error != SJ_OK)
+        return error;
+    error = write_batch(segment);
     if (error == SJ_OK && sj_wal_place_now(segment->wal)->at > SJ_WAL_BATCHES)
-        error = has_buffer(segment->wal) ? turn(segment, &turned)
-                                         : sj_error(SJ_ENOMEM, "'%s'", segment->name);
-    sj_wal_unlock_flush(segment->wal);
+        error = turn(segment, turned);
+    unlock_flush(segment->wal);
     return error;
 }
 
@@ -257,29 +288,19 @@ int sj_wal_turn(struct sj_segment *segment)
 static int enlarge(struct sj_segment *segment, uint64_t bytes)
 {
     struct sj_wal *wal = segment->wal;
-    for (int attempt = 0;; attempt++) {
+    bool turned = true;
+    for (;;) {
         const struct sj_wal_place *place = sj_wal_place_now(wal);
-        uint64_t *size = &wal->shared->log_bytes[place->epoch & 1];
-        uint64_t need = place->at + (wal->shared->tail - place->durable) + bytes + BATCH_SLACK;
-        if (need <= *size)
-            return SJ_OK;
-        uint64_t more = (need - *size + sj_wal_log_step - 1) / sj_wal_log_step * sj_wal_log_step;
-        struct sj_wal_file *file;
-        int error = sj_wal_use_file(wal, place->epoch, false, &file);
-        if (error != SJ_OK)
+        uint64_t pending = wal->shared->tail - place->durable;
+        int error = extend(segment, place->epoch, place->at + pending + bytes + BATCH_SLACK);
+        if (error != SJ_EFULL || !turned)
             return error;
-        int number = sj_wal_file_extend(file, *size, *size + more);
-        if (number == 0) {
-            *size += more;
-            return SJ_OK;
-        }
-        if (number != ENOSPC && number != EDQUOT && number != EFBIG)
-            return fail(segment, number);
-        if (attempt == 1)
-            return sj_error(SJ_EFULL, "'%s': its log needs %llu KiB more: %s", segment->name,
-                            (unsigned long long)(more >> 10), strerror(number));
-        bool turned;
         error = turn(segment, &turned);
+        if (error == SJ_OK && !turned) { /* what an aborted transaction has left in the ring? */
+            error = write_batch(segment);
+            if (error == SJ_OK)
+                error = turn(segment, &turned);
+        }
         if (error != SJ_OK)
             return error;
     }
@@ -290,31 +311,29 @@ static int make_room(struct sj_segment *segment, uint64_t bytes)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_shared *shared = wal->shared;
-    const struct sj_wal_place *place = sj_wal_place_now(wal);
-    uint64_t pending = shared->tail - place->durable;
+    struct sj_wal_place place = copy_place(wal);
     int error = SJ_OK;
-    if (SJ_UNLIKELY(pending + bytes > SJ_WAL_RING)) {
+    if (SJ_UNLIKELY(shared->tail - place.durable + bytes > SJ_WAL_RING)) {
         error = wait_for(segment, shared->tail);
-        pending = 0;
-        place = sj_wal_place_now(wal);
+        place = copy_place(wal);
     }
-    if (error != SJ_OK ||
-        SJ_LIKELY(place->at + pending + bytes + BATCH_SLACK <= shared->log_bytes[place->epoch & 1]))
+    uint64_t need = place.at + (shared->tail - place.durable) + bytes + BATCH_SLACK;
+    if (error != SJ_OK || SJ_LIKELY(need <= shared->log_bytes[place.epoch & 1]))
         return error;
-    error = sj_wal_lock_flush(wal);
+    error = lock_flush(wal);
     if (error != SJ_OK)
         return error;
-    error = has_buffer(wal) ? enlarge(segment, bytes) : sj_error(SJ_ENOMEM, "'%s'", segment->name);
-    if (error == SJ_EFULL) { /* a checkpoint frees the other file */
-        sj_wal_unlock_flush(wal);
-        error = sj_wal_checkpoint(segment);
-        if (error == SJ_OK)
-            error = sj_wal_lock_flush(wal);
-        if (error != SJ_OK)
-            return error;
-        error = enlarge(segment, bytes);
-    }
-    sj_wal_unlock_flush(wal);
+    error = enlarge(segment, bytes);
+    unlock_flush(wal);
+    if (error != SJ_EFULL)
+        return error;
+    error = sj_wal_checkpoint(segment); /* frees the other file */
+    if (error == SJ_OK)
+        error = lock_flush(wal);
+    if (error != SJ_OK)
+        return error;
+    error = enlarge(segment, bytes);
+    unlock_flush(wal);
     return error;
 }
 
@@ -385,8 +404,7 @@ static int write_range(struct writing *writing, uint64_t address, uint64_t bytes
         writing->at += sizeof *range + part;
         offset += part;
         bytes -= part;
-        uint64_t done = sizeof *range + part;
-        writing->left -= done < writing->left ? done : writing->left;
+        writing->left -= part + (bytes == 0 ? sizeof *range : 0); /* the rest has a head too */
     }
     return SJ_OK;
 }
@@ -438,6 +456,11 @@ static void committed(struct sj_segment *segment)
     segment->wal->unacknowledged = shared->tail;
 }
 
+bool sj_wal_pending(const struct sj_segment *segment)
+{
+    return segment->wal != NULL && segment->wal->shared->pending_generation != 0;
+}
+
 /* Before the undo log of a dead writer is looked at: had it committed? */
 static void recovering(struct sj_segment *segment)
 {
@@ -474,8 +497,17 @@ bool sj_wal_is_awaited(const struct sj_segment *segment)
 /* All is in the log, and in the segment file. */
 static int sync_all(struct sj_segment *segment)
 {
-    int error = sj_wal_turn(segment);
-    return error == SJ_OK ? sj_wal_checkpoint(segment) : error;
+    bool turned = false;
+    int error = SJ_OK;
+    if (!segment->rw_possible)
+        return SJ_OK; /* those who can write have done so */
+    /* The first checkpoint may only be of the epoch before. */
+    for (int round = 0; round < 2 && error == SJ_OK && !turned; round++) {
+        error = flush_and_turn(segment, &turned);
+        if (error == SJ_OK)
+            error = sj_wal_checkpoint(segment);
+    }
+    return error;
 }
 
 const struct sj_domain sj_wal_domain = {
