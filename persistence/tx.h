@@ -9,8 +9,8 @@
  *
  *   error = sj_tx_op_begin(segment);
  *   plan:   find the place, check everything read from media, allocate (heap.h), and log with
- *           sj_tx_word / sj_tx_range / sj_tx_node_… what is going to change. Only this part may fail;
- *           it stores nothing but through sj_tx_word and into fresh blocks.
+ *           sj_tx_word / sj_tx_range / sj_tx_node_… what is going to change. Only this part may
+ *           fail; it stores nothing but through sj_tx_word and into fresh blocks.
  *           On failure: return sj_tx_op_abort(segment, error).
  *   sj_tx_ready(segment);         the old bytes are safe, pending words are stored
  *   apply:  in-place stores through seam.h into logged ranges, fresh blocks and unused slots.
