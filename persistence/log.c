@@ -15,8 +15,9 @@
  *     may be on the media without the first entry, so that nothing is rolled back: none of them may
  *     come to count in another transaction of that generation. So each process takes a new one
  *     before its first change.
- * I5  Extents beyond the first are chunks in state LOG. log->extents is stored after their words,
- *     and lowered before them: a LOG chunk that no extent covers is unused (recovery says so).
+ * I5  Extents beyond the first are chunks in state LOG. log->extents is raised before their words
+ *     are stored, and lowered after they are cleared, so that none is ever lost. After a crash an
+ *     extent may cover chunks that are unused: it is given back before anything is allocated.
  *
  * Crash rule: after any subset of the unfenced stores the valid entries include all that were
  * appended before the last fence, and only ranges of those were changed in place.
@@ -45,12 +46,12 @@ static inline uint64_t entry_checksum(const struct sj_log_entry *place, uint64_t
     return sj_checksum(seed ^ (uint64_t)(uintptr_t)place, old, bytes / 8);
 }
 
-/* Whether the heap knows the extent's chunks as the log's. With the write hold alone: the words
- * change with the extents. */
-static bool extent_is_log(const struct sj_segment *segment, uint64_t number)
+/* Whether the heap knows the extent's chunks as the log's (or as unused: I5). With the write hold
+ * alone: the words change with the extents. */
+static bool extent_is_log(const struct sj_segment *segment, uint64_t number, bool or_unused)
 {
     const struct sj_log_extent *extent = &segment->log->extent[number];
-    return sj_chunks_are_log(segment, extent->at, extent->bytes);
+    return sj_chunks_are_log(segment, extent->at, extent->bytes, or_unused);
 }
 
 static void use_extent(struct sj_tx *tx, const struct sj_log *log, uint32_t number)
@@ -76,6 +77,13 @@ void sj_log_flush(struct sj_segment *segment)
     tx->unflushed = tx->cursor;
 }
 
+static void store_extents(struct sj_segment *segment, uint64_t extents)
+{
+    sj_store(&segment->log->extents, extents);
+    sj_flush(segment->domain, &segment->log->extents, sizeof extents);
+    sj_fence(segment->domain);
+}
+
 /* The cursor goes to the next extent, which is made when there is none. */
 static int next_extent(struct sj_segment *segment)
 {
@@ -85,20 +93,17 @@ static int next_extent(struct sj_segment *segment)
     if (next == SJ_LOG_EXTENTS)
         return sj_error(SJ_EFULL, "the transaction's undo log has reached its largest size");
     if (next >= log->extents) {
-        /* A chunk that this transaction is about to take must not be taken for the log. */
-        sj_tx_settle(segment);
         uint64_t at, bytes = SJ_CHUNK << (next - 1);
-        int error = sj_chunks_take_for_log(segment, bytes / SJ_CHUNK, &at);
+        int error = sj_chunks_find_for_log(segment, bytes / SJ_CHUNK, &at);
         if (error != SJ_OK)
             return error;
         sj_store(&log->extent[next].at, at);
         sj_store(&log->extent[next].bytes, bytes);
         sj_flush(segment->domain, &log->extent[next], sizeof log->extent[next]);
         sj_fence(segment->domain);
-        sj_store(&log->extents, next + 1);
-        sj_flush(segment->domain, &log->extents, sizeof log->extents);
-        sj_fence(segment->domain);
-    } else if (!extent_is_log(segment, next)) {
+        store_extents(segment, next + 1);
+        sj_chunks_set_log(segment, at, bytes / SJ_CHUNK);
+    } else if (!extent_is_log(segment, next, false)) {
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&log->extent[next],
                                   "an extent of the log");
     }
@@ -273,21 +278,20 @@ void sj_log_flush_ranges(const struct sj_segment *segment)
 /* Gives extents from number `kept` on back to the heap. */
 __attribute__((noinline)) static void release_extents(struct sj_segment *segment, uint64_t kept)
 {
-    struct sj_log *log = segment->log;
+    const struct sj_log *log = segment->log;
     uint64_t extents = log->extents;
     if (extents <= kept)
         return;
-    sj_store(&log->extents, kept);
-    sj_flush(segment->domain, &log->extents, sizeof log->extents);
-    sj_fence(segment->domain);
     for (uint64_t i = kept; i < extents; i++) {
         uint64_t at = sj_load(&log->extent[i].at);
-        bool is_log = extent_is_log(segment, i);
+        bool is_log = extent_is_log(segment, i, false);
         if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
             return;
         if (is_log)
-            sj_chunks_give_back_from_log(segment, at);
+            sj_chunks_clear_log(segment, at);
     }
+    sj_fence(segment->domain);
+    store_extents(segment, kept);
 }
 
 static void store_generation(struct sj_segment *segment, uint64_t generation)
@@ -308,6 +312,7 @@ void sj_log_commit(struct sj_segment *segment)
 void sj_log_retire(struct sj_segment *segment)
 {
     store_generation(segment, sj_load(&segment->log->generation) + 1);
+    release_extents(segment, 1);
 }
 
 /* The entry at `cursor` when it counts, else NULL. `limit`: the end of its extent. */
@@ -376,7 +381,7 @@ int sj_log_recover(struct sj_segment *segment)
     if (!sj_log_is_valid(segment))
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)segment->log, "a log header");
     for (uint64_t i = 1; i < segment->log->extents; i++)
-        if (!extent_is_log(segment, i))
+        if (!extent_is_log(segment, i, true))
             return sj_segment_damaged(segment, segment->log->extent[i].at, "an extent of the log");
     int error = collect_entries(segment);
     if (error != SJ_OK)
@@ -391,5 +396,5 @@ int sj_log_recover(struct sj_segment *segment)
     tx->generation = sj_load(&segment->log->generation);
     sj_log_commit(segment);
     release_extents(segment, 1);
-    return sj_chunks_reclaim_log(segment);
+    return SJ_OK;
 }

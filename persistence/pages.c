@@ -162,9 +162,10 @@ static void raise_chunks(struct sj_segment *segment, uint64_t end)
 }
 
 /* A run of unused chunks that the file backs and the directory's used part covers. SJ_EFULL. */
-static int reserve_chunks(struct sj_segment *segment, uint64_t chunks, uint64_t *first)
+static int reserve_chunks(struct sj_segment *segment, uint64_t from, uint64_t chunks,
+                          uint64_t *first)
 {
-    int error = find_chunks(segment, chunks, first);
+    int error = find_chunks(segment, from, chunks, first);
     if (error == SJ_OK)
         error = sj_segment_commit(segment, (*first + chunks) * SJ_CHUNK);
     if (error == SJ_OK)
@@ -175,7 +176,7 @@ static int reserve_chunks(struct sj_segment *segment, uint64_t chunks, uint64_t 
 int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
-    int error = reserve_chunks(segment, chunks, &first);
+    int error = reserve_chunks(segment, 0, chunks, &first);
     if (error != SJ_OK)
         return error;
     *at = chunk_address(segment, first);
@@ -198,60 +199,43 @@ void sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
     sj_store(word_at(segment, at), 0);
 }
 
-/* Stores a chunk word that no transaction has logged. */
-static void store_chunk_word(struct sj_segment *segment, uint64_t *word, uint64_t value)
-{
-    sj_store(word, value);
-    sj_flush(segment->domain, word, sizeof *word);
-    sj_fence(segment->domain);
-}
-
-int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
+int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
+    /* A chunk that this transaction is about to take must not be taken for the log. */
+    sj_tx_settle(segment);
     int error = reserve_chunks(segment, chunks, &first);
-    if (error != SJ_OK)
-        return error;
-    store_chunk_word(segment, sj_chunk_word(segment, first), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
-    *at = chunk_address(segment, first);
-    return SJ_OK;
+    if (error == SJ_OK)
+        *at = chunk_address(segment, first);
+    return error;
 }
 
-void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at)
+void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks)
 {
-    store_chunk_word(segment, word_at(segment, at), 0);
+    sj_store(word_at(segment, at), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
 }
 
-bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes)
+void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at)
+{
+    sj_store(word_at(segment, at), 0);
+    sj_flush(segment->domain, word_at(segment, at), sizeof(uint64_t));
+}
+
+bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
+                       bool or_unused)
 {
     uint64_t offset = at - (uint64_t)(uintptr_t)segment->base;
-    return offset % SJ_CHUNK == 0 && offset >= sj_pages_meta_bytes(segment->reserved) &&
-           *word_at(segment, at) == CHUNK_WORD(SJ_CHUNK_LOG, 0, bytes / SJ_CHUNK);
-}
-
-int sj_chunks_reclaim_log(struct sj_segment *segment)
-{
-    const struct sj_log *log = segment->log;
-    uint64_t used = segment->root_page->chunks, count;
-    for (uint64_t chunk = 0; chunk < used; chunk += count) {
-        uint64_t *word = sj_chunk_word(segment, chunk);
-        count = chunk_run(*word, chunk, used);
-        if (count == 0)
-            return damaged_word(segment, word);
-        bool covered = SJ_CHUNK_STATE(*word) != SJ_CHUNK_LOG;
-        for (uint64_t i = 1; i < log->extents; i++)
-            covered |= log->extent[i].at == chunk_address(segment, chunk);
-        if (!covered)
-            sj_chunks_give_back_from_log(segment, chunk_address(segment, chunk));
-    }
-    return SJ_OK;
+    if (offset % SJ_CHUNK != 0 || offset < sj_pages_meta_bytes(segment->reserved))
+        return false;
+    uint64_t word = *word_at(segment, at);
+    return word == CHUNK_WORD(SJ_CHUNK_LOG, 0, bytes / SJ_CHUNK) || (or_unused && word == 0);
 }
 
 /* Makes a paged chunk of an unused one. Its descriptors are fresh: they are stored without a
  * log. */
 static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
 {
-    int error = find_chunks(segment, 1, chunk);
+    int error = find_chunks(segment, 0, 1, chunk);
     if (error == SJ_OK)
         error = sj_segment_commit(segment, *chunk * SJ_CHUNK + (SJ_DESCRIPTOR_PAGES + 1) * SJ_PAGE);
     if (error != SJ_OK)

@@ -20,13 +20,14 @@ int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
 int sj_chunks_log(struct sj_segment *segment, uint64_t at);
 void sj_chunks_give_back(struct sj_segment *segment, uint64_t at);
 
-/* Chunks for a log extent: not under the log. */
-int sj_chunks_take_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
-void sj_chunks_give_back_from_log(struct sj_segment *segment, uint64_t at);
+/* Chunks for a log extent, not under the log: unused ones are found (SJ_EFULL); they become LOG once
+ * the log's header covers them; and unused again before it does not. */
+int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
+void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks);
+void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at);
 /* Whether these bytes of the segment are chunks that the log has taken. */
-bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes);
-/* Chunks in state LOG that no extent covers become unused. SJ_ECORRUPT. */
-int sj_chunks_reclaim_log(struct sj_segment *segment);
+bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
+                       bool or_unused);
 
 /* What the page descriptors say of the run that `at` lies in. Checked: SJ_ECORRUPT. */
 struct sj_page_run {

@@ -257,7 +257,10 @@ static void longest_log(struct process *process, struct model *model)
  */
 static void log_into_freed(struct process *process, struct model *model)
 {
-    allocate(process, model, HUGE_BLOCK + 2);
+    if (model->version[TABLE_WORDS + HUGE_BLOCK + 2] == 0) {
+        allocate(process, model, HUGE_BLOCK + 2);
+        return;
+    }
     begin(process);
     for (uint32_t slot = SMALL + 30; slot < SMALL + 36; slot++)
         allocate(process, model, slot);
@@ -359,6 +362,7 @@ static void seed(struct process *process, struct model *model)
 {
     table = first_block(process, sizeof *table);
     zeros = first_block(process, ZEROS_BYTES);
+    allocate(process, model, HUGE_BLOCK + 2);
     if (process->world->items > 0) {
         slabs(process, model);
         huge_block(process, model);
