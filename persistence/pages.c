@@ -162,10 +162,9 @@ static void raise_chunks(struct sj_segment *segment, uint64_t end)
 }
 
 /* A run of unused chunks that the file backs and the directory's used part covers. SJ_EFULL. */
-static int reserve_chunks(struct sj_segment *segment, uint64_t from, uint64_t chunks,
-                          uint64_t *first)
+static int reserve_chunks(struct sj_segment *segment, uint64_t chunks, uint64_t *first)
 {
-    int error = find_chunks(segment, from, chunks, first);
+    int error = find_chunks(segment, chunks, first);
     if (error == SJ_OK)
         error = sj_segment_commit(segment, (*first + chunks) * SJ_CHUNK);
     if (error == SJ_OK)
@@ -176,7 +175,7 @@ static int reserve_chunks(struct sj_segment *segment, uint64_t from, uint64_t ch
 int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
-    int error = reserve_chunks(segment, 0, chunks, &first);
+    int error = reserve_chunks(segment, chunks, &first);
     if (error != SJ_OK)
         return error;
     *at = chunk_address(segment, first);
@@ -235,7 +234,7 @@ bool sj_chunks_are_log(const struct sj_segment *segment, uint64_t at, uint64_t b
  * log. */
 static int new_paged_chunk(struct sj_segment *segment, uint64_t *chunk)
 {
-    int error = find_chunks(segment, 0, 1, chunk);
+    int error = find_chunks(segment, 1, chunk);
     if (error == SJ_OK)
         error = sj_segment_commit(segment, *chunk * SJ_CHUNK + (SJ_DESCRIPTOR_PAGES + 1) * SJ_PAGE);
     if (error != SJ_OK)

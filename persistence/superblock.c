@@ -4,7 +4,9 @@
  *
  *   A(n) B(n−1)  ──sj_super_update──→  A(n) B(n+1)      the one that does not count is overwritten
  *
- * Crash rule: a torn superblock fails its checksum, and the other one counts.
+ * Crash rule: a torn superblock fails its checksum, and the other one counts. The checksum goes
+ * before the rest is overwritten: two torn updates that took the same number could together look
+ * like one that is whole.
  */
 #include "persistence/superblock.h"
 
@@ -154,7 +156,10 @@ int sj_super_update(struct sj_segment *segment, uint64_t state)
     super.state = state;
     sj_boot_id(super.boot_id);
     super.checksum = sj_super_checksum(&super);
-    char *at = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A);
+    void *at = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A);
+    sj_store(&((struct sj_super *)at)->checksum, 0);
+    sj_flush(segment->domain, &((struct sj_super *)at)->checksum, sizeof super.checksum);
+    sj_fence(segment->domain);
     sj_copy(at, &super, sizeof super);
     sj_flush(segment->domain, at, sizeof super);
     sj_fence(segment->domain);
