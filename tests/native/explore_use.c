@@ -8,23 +8,44 @@
 #include "persistence/heap.h"
 #include "persistence/pages.h"
 
+#define LARGE (16 * SJ_PAGE)
+
 struct marking {
     struct use *use;
     const struct sj_segment *segment;
-    uint8_t bit;
+    uint32_t number;
 };
+
+static void set_bit(struct use *use, const struct use_range *range, uint8_t clear, uint8_t set)
+{
+    for (uint64_t word = range->first; word < range->end; word++)
+        use->mask[word] = (uint8_t)((use->mask[word] & ~clear) | set);
+}
 
 static void mark(const struct marking *marking, uint64_t offset, uint64_t bytes)
 {
+    struct use_state *state = &marking->use->state[marking->number];
     REQUIRE((offset + bytes + 7) / 8 <= marking->use->words);
-    for (uint64_t word = offset / 8; word < (offset + bytes + 7) / 8; word++)
-        marking->use->mask[word] |= marking->bit;
+    if (state->ranges == state->capacity) {
+        state->capacity = state->capacity == 0 ? 64 : 2 * state->capacity;
+        state->range = realloc(state->range, state->capacity * sizeof *state->range);
+        REQUIRE(state->range != NULL);
+    }
+    struct use_range *range = &state->range[state->ranges++];
+    *range = (struct use_range){offset / 8, (offset + bytes + 7) / 8};
+    set_bit(marking->use, range, 0, (uint8_t)(1u << marking->number));
 }
 
 static int mark_block(void *context, uint64_t block, uint64_t bytes)
 {
     const struct marking *marking = context;
-    mark(marking, block - (uint64_t)(uintptr_t)marking->segment->base, bytes);
+    uint64_t offset = block - (uint64_t)(uintptr_t)marking->segment->base;
+    if (bytes > LARGE) {
+        mark(marking, offset, SJ_PAGE);
+        offset += bytes - SJ_PAGE;
+        bytes = SJ_PAGE;
+    }
+    mark(marking, offset, bytes);
     return SJ_OK;
 }
 
@@ -51,28 +72,33 @@ static void mark_metadata(const struct marking *marking)
             mark_chunk(marking, chunk);
 }
 
+/* Forgets the words of a state. */
+static void unmark(struct use *use, uint32_t number)
+{
+    struct use_state *state = &use->state[number];
+    for (uint32_t i = 0; i < state->ranges; i++)
+        set_bit(use, &state->range[i], (uint8_t)(1u << number), 0);
+    state->ranges = 0;
+}
+
 void use_mark(struct use *use, const struct sj_segment *segment, uint32_t number)
 {
     uint64_t words = sj_segment_committed(segment) / 8;
-    struct marking marking = {use, segment, (uint8_t)(1u << number)};
+    struct marking marking = {use, segment, number};
+    struct use_state *state = &use->state[number];
     REQUIRE(number < USE_STATES);
-    if (number == 0)
-        use->words = 0;
-    if (words > use->capacity) {
-        use->capacity = words;
+    for (uint32_t i = number; i < USE_STATES; i++)
+        unmark(use, i);
+    if (words > use->words) {
         use->mask = realloc(use->mask, words);
         REQUIRE(use->mask != NULL);
-    }
-    for (uint64_t word = 0; word < use->words; word++)
-        use->mask[word] &= (uint8_t)(marking.bit - 1);
-    if (words > use->words) {
         memset(use->mask + use->words, 0, words - use->words);
         use->words = words;
     }
     mark_metadata(&marking);
     REQUIRE(sj_heap_check(segment, mark_block, &marking) == SJ_OK);
-    use->state[number] =
-        (struct use_state){0, sj_segment_committed(segment), segment->root_page->chunks};
+    state->committed = sj_segment_committed(segment);
+    state->chunks = segment->root_page->chunks;
 }
 
 void use_begin(const struct use *use, const struct sj_segment *segment)

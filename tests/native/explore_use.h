@@ -6,6 +6,7 @@
  * page, the log's extents, and the blocks that are allocated. Most images recover to just what was
  * before the operation, or is after it, but for free memory. So for each of these states the words
  * in use get a bit in a mask, and a sum over them tells whether recovered memory is that state.
+ * Of a block of many pages the first and the last page count, which is where the worlds look.
  */
 #ifndef SJ_TESTS_EXPLORE_USE_H
 #define SJ_TESTS_EXPLORE_USE_H
@@ -16,10 +17,14 @@
 
 struct use {
     uint8_t *mask; /* one for each word of the segment */
-    uint64_t words, capacity;
+    uint64_t words;
     struct use_state {
         uint64_t sum;               /* over the words in use, when memory is this state */
         uint64_t committed, chunks; /* at least so many there are in it */
+        struct use_range {
+            uint64_t first, end; /* words */
+        } *range;
+        uint32_t ranges, capacity;
     } state[USE_STATES];
 };
 
