@@ -177,6 +177,8 @@ void sj_wal_want_checkpoint(struct sj_segment *segment);
 void sj_wal_stop_thread(struct sj_wal *wal);
 
 /* wal_ring.c */
+extern uint64_t sj_wal_record_limit; /* bytes of a record, at most */
+extern uint64_t sj_wal_ring_limit;   /* bytes of records that wait, at most: SJ_WAL_RING */
 /* The store takes no more changes, for that error number. Returns SJ_EIO. */
 int sj_wal_fail(const struct sj_segment *segment, int number);
 /* All records go to the log. SJ_EIO. */

@@ -128,56 +128,36 @@ static void make_mutexes(struct sj_wal_shared *shared)
 
 /* ------------------------------------------------------------------ making an image */
 
-struct building {
-    struct sj_segment *segment;
-    int image;
-    char *bytes;        /* the image, mapped anywhere */
-    uint64_t allocated; /* bytes of it that tmpfs has given */
-};
-
-static int allocate_to(struct building *building, uint64_t end)
+/* The segment file into the image, which is mapped at `bytes`: whatever the log changes lies within
+ * its size. */
+static int load_file(const struct sj_segment *segment, int image, char *bytes)
 {
-    if (end <= building->allocated)
-        return SJ_OK;
-    end = (end + COPY_BYTES - 1) / COPY_BYTES * COPY_BYTES;
-    if (end > building->segment->reserved)
-        end = building->segment->reserved;
-    if (allocate(building->image, building->allocated, end - building->allocated) != 0)
-        return no_memory(building->segment, "fallocate");
-    building->allocated = end;
-    return SJ_OK;
-}
-
-/* The segment file into the image. */
-static int load_file(struct building *building)
-{
-    const struct sj_segment *segment = building->segment;
-    uint64_t at = 0;
-    for (;;) {
-        uint64_t bytes = segment->reserved - at < COPY_BYTES ? segment->reserved - at : COPY_BYTES;
-        if (bytes == 0)
-            return SJ_OK;
-        int error = allocate_to(building, at + bytes);
-        if (error != SJ_OK)
-            return error;
-        ssize_t got = pread(segment->wal->file, building->bytes + at, bytes, (off_t)at);
+    const struct sj_wal *wal = segment->wal;
+    struct stat status;
+    if (fstat(wal->file, &status) != 0)
+        return sj_segment_failed(wal->path, "fstat");
+    uint64_t size = (uint64_t)status.st_size;
+    size = size < segment->reserved ? size : segment->reserved;
+    if (allocate(image, 0, size) != 0)
+        return no_memory(segment, "fallocate");
+    for (uint64_t at = 0; at < size;) {
+        uint64_t part = size - at < COPY_BYTES ? size - at : COPY_BYTES;
+        ssize_t got = pread(wal->file, bytes + at, part, (off_t)at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return sj_segment_failed(segment->wal->path, "read");
+            return sj_segment_failed(wal->path, "read");
         if (got == 0)
-            return SJ_OK;
+            break;
         at += (uint64_t)got;
     }
+    return SJ_OK;
 }
 
 static int apply(void *context, uint64_t offset, const void *bytes, uint64_t count)
 {
-    struct building *building = context;
-    int error = allocate_to(building, offset + count);
-    if (error == SJ_OK)
-        memcpy(building->bytes + offset, bytes, count);
-    return error;
+    memcpy((char *)context + offset, bytes, count);
+    return SJ_OK;
 }
 
 /* The log begins: nothing of a clean segment is in it. */
@@ -231,27 +211,26 @@ static int fill_shared(struct sj_segment *segment, const struct sj_super *super,
 }
 
 /* Segment file and log into the image, whose file has no name yet. */
-static int build(struct building *building, const struct sj_super *super,
+static int build(struct sj_segment *segment, const struct sj_super *super, int image,
                  struct sj_wal_place *place)
 {
-    struct sj_segment *segment = building->segment;
+    char *bytes =
+        mmap(NULL, segment->reserved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, image, 0);
+    if (bytes == MAP_FAILED)
+        return no_memory(segment, "mmap");
+    madvise(bytes, segment->reserved, MADV_DONTDUMP);
     const struct sj_wal_replay replay = {.wal = segment->wal,
                                          .name = segment->name,
                                          .uuid = segment->uuid,
                                          .reserved = segment->reserved,
                                          .first = super->log_epoch,
                                          .apply = apply,
-                                         .context = building};
-    building->bytes = mmap(NULL, segment->reserved, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_NORESERVE, building->image, 0);
-    if (building->bytes == MAP_FAILED)
-        return no_memory(segment, "mmap");
-    madvise(building->bytes, segment->reserved, MADV_DONTDUMP);
-    int error = load_file(building);
+                                         .context = bytes};
+    int error = load_file(segment, image, bytes);
     if (error == SJ_OK)
         error = (super->state & SJ_STATE_CLEAN) != 0 ? begin_log(segment, super->log_epoch, place)
                                                      : sj_wal_replay(&replay, place);
-    munmap(building->bytes, segment->reserved);
+    munmap(bytes, segment->reserved);
     return error;
 }
 
@@ -277,7 +256,6 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_place place;
-    struct building building = {.segment = segment};
     char source[64];
     if (getrandom(super->image_nonce, sizeof super->image_nonce, 0) != sizeof super->image_nonce)
         return sj_segment_failed(wal->path, "getrandom");
@@ -286,9 +264,8 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
         error = sj_wal_files_open(wal, segment->name, (super->state & SJ_STATE_CLEAN) != 0);
     if (error == SJ_OK)
         error = new_image(segment, image);
-    building.image = *image;
     if (error == SJ_OK)
-        error = build(&building, super, &place);
+        error = build(segment, super, *image, &place);
     if (error == SJ_OK)
         error = map_shared(segment, *image);
     if (error == SJ_OK)
@@ -497,5 +474,6 @@ int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes)
     /* Records say that the segment has those bytes: its file must have them after a power loss. */
     if (fdatasync(wal->file) != 0)
         return sj_wal_fail(segment, errno);
+    sj_disk_sync(wal->file);
     return allocate(segment->fd, from, bytes) == 0 ? SJ_OK : no_memory(segment, "fallocate");
 }

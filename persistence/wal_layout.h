@@ -34,7 +34,11 @@
 #define SJ_WAL_SHARED_MAGIC 0x004d454d4a505300ull
 #define SJ_WAL_VERSION      1u
 
-#define SJ_WAL_RING    (4ull << 20)
+#ifdef SJ_SEAM
+#define SJ_WAL_RING (64ull << 10) /* tests make many */
+#else
+#define SJ_WAL_RING (4ull << 20)
+#endif
 #define SJ_WAL_BATCHES SJ_PAGE /* where the first batch begins in a log file */
 
 struct sj_wal_header {

@@ -96,13 +96,15 @@ static int read_batch(struct reader *reader, uint64_t at, bool *whole)
 /* Whether a batch that counts lies behind the end of the log: the end is damage then. */
 static int look_behind(struct reader *reader)
 {
-    uint64_t unit = reader->place.sector, end = reader->place.at;
+    uint64_t unit = reader->place.sector, bytes;
     uint32_t suspects = 0;
-    for (uint64_t at = end; at < reader->file_bytes; at += BUFFER_BYTES) {
-        int error = fill(reader, 0, BUFFER_BYTES, at);
+    for (uint64_t at = reader->place.at; at < reader->file_bytes; at += bytes) {
+        bytes = whole_sectors(reader, reader->file_bytes - at);
+        bytes = bytes < BUFFER_BYTES ? bytes : BUFFER_BYTES;
+        int error = fill(reader, 0, bytes, at);
         if (error != SJ_OK)
             return error;
-        for (uint64_t offset = 0; offset < BUFFER_BYTES; offset += unit) {
+        for (uint64_t offset = 0; offset < bytes; offset += unit) {
             struct sj_wal_batch head;
             bool whole;
             memcpy(&head, reader->buffer + offset, sizeof head);
@@ -113,7 +115,7 @@ static int look_behind(struct reader *reader)
             if (error == SJ_OK && (whole || ++suspects == SUSPECTS_MAX))
                 return damaged(reader, "a batch is damaged, and others lie behind it");
             if (error == SJ_OK)
-                error = fill(reader, 0, BUFFER_BYTES, at);
+                error = fill(reader, 0, bytes, at);
             if (error != SJ_OK)
                 return error;
         }

@@ -30,9 +30,11 @@
 #include "persistence/log.h"
 #include "persistence/wal.h"
 
-#define RECORD_BYTES_MAX (1ull << 20)
-#define BATCH_SLACK      (3 * (sizeof(struct sj_wal_batch) + SJ_PAGE)) /* heads and padding */
-#define NAP_NS           50000000l /* a sleeper looks whether the flusher still lives */
+#define BATCH_SLACK (3 * (sizeof(struct sj_wal_batch) + SJ_PAGE)) /* heads and padding */
+#define NAP_NS      50000000l /* a sleeper looks whether the flusher still lives */
+
+uint64_t sj_wal_record_limit = SJ_WAL_RING / 4;
+uint64_t sj_wal_ring_limit = SJ_WAL_RING;
 
 /* ------------------------------------------------------------------ failing */
 
@@ -313,7 +315,7 @@ static int make_room(struct sj_segment *segment, uint64_t bytes)
     struct sj_wal_shared *shared = wal->shared;
     struct sj_wal_place place = copy_place(wal);
     int error = SJ_OK;
-    if (SJ_UNLIKELY(shared->tail - place.durable + bytes > SJ_WAL_RING)) {
+    if (SJ_UNLIKELY(shared->tail - place.durable + bytes > sj_wal_ring_limit)) {
         error = wait_for(segment, shared->tail);
         place = copy_place(wal);
     }
@@ -351,7 +353,8 @@ static int begin_record(struct writing *writing)
 {
     struct sj_wal *wal = writing->segment->wal;
     uint64_t bytes = sizeof(struct sj_wal_record) + writing->left;
-    int error = make_room(writing->segment, bytes < RECORD_BYTES_MAX ? bytes : RECORD_BYTES_MAX);
+    int error =
+        make_room(writing->segment, bytes < sj_wal_record_limit ? bytes : sj_wal_record_limit);
     if (error != SJ_OK)
         return error;
     writing->record = (struct sj_wal_record *)(wal->ring + wal->shared->tail % SJ_WAL_RING);
@@ -387,7 +390,7 @@ static int write_range(struct writing *writing, uint64_t address, uint64_t bytes
 {
     uint64_t offset = address - (uint64_t)(uintptr_t)writing->segment->base;
     while (bytes > 0) {
-        const char *end = (const char *)writing->record + RECORD_BYTES_MAX;
+        const char *end = (const char *)writing->record + sj_wal_record_limit;
         uint64_t room = (uint64_t)(end - writing->at);
         if (SJ_UNLIKELY(room < sizeof(struct sj_wal_range) + 8)) {
             int error = next_record(writing);
