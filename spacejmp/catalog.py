@@ -522,8 +522,8 @@ class Catalog:
         from spacejmp.arena import Extents
 
         extents = Extents()
-        for attached, base, size in attached_spaces():
-            extents.add(attached, base, size)
+        for attached, start, size in attached_spaces():
+            extents.add(attached, start, size)
         for other, info in self._scan().items():
             if other == name:
                 continue  # it is being replaced
