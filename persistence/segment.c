@@ -509,12 +509,16 @@ int sj_segment_mark_clean(struct sj_segment *segment)
 {
     struct sj_super super;
     uint64_t which;
+    uint8_t boot[16];
     int error = sj_segment_check_backing(segment);
     if (error == SJ_OK)
         error = sj_super_read(segment->fd, segment->name, &super, &which);
     if (error != SJ_OK || (super.state & SJ_STATE_CLEAN) != 0 ||
         (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
         return error;
+    sj_boot_id(boot);
+    if (!segment->writable && memcmp(boot, super.boot_id, sizeof boot) != 0)
+        return SJ_OK; /* who looks at what an earlier boot left does not vouch for it */
     if (!segment->writable && mprotect(segment->base, 2 * SJ_PAGE, PROT_READ | PROT_WRITE) != 0)
         return sj_segment_failed(segment->name, "mprotect");
     error = sj_segment_sync(segment);

@@ -12,17 +12,18 @@ import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import Child, forked, in_child, wait_for
+from media import Field, seal
 
 import spacejmp as sj
 from spacejmp._space import segment_inspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -57,6 +58,16 @@ def test_a_reader_that_closes_last_leaves_the_store_clean(disk_home: Path) -> No
         reader.say()
         assert reader.end() == 0
     assert is_clean(store)
+
+
+def test_a_reader_does_not_vouch_for_what_an_earlier_boot_left(disk_home: Path) -> None:
+    store = new_store(disk_home)
+    seal(Path(store.path), Field.STATE, bytes(8) + b"an earlier boot.")
+    with sj.open("store", "r", home=disk_home, accept_unclean=True) as opened:
+        opened.check()
+    assert not is_clean(store)
+    with pytest.raises(sj.UncleanShutdownError):
+        sj.open("store", "r", home=disk_home)
 
 
 # --- a name that another store has meanwhile ------------------------------------------------------
