@@ -20,8 +20,8 @@ int sj_chunks_take(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
 int sj_chunks_log(struct sj_segment *segment, uint64_t at);
 void sj_chunks_give_back(struct sj_segment *segment, uint64_t at);
 
-/* Chunks for a log extent, not under the log: unused ones are found (SJ_EFULL); they become LOG once
- * the log's header covers them; and unused again before it does not. */
+/* Chunks for a log extent, not under the log: unused ones are found (SJ_EFULL); they become LOG
+ * once the log's header covers them; and unused again before it does not. */
 int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at);
 void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks);
 void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at);

@@ -55,9 +55,10 @@ class Mutant:
             raise ListError(f"{self.name}: {self.file} does not have `{self.anchor}`")
         at = text.find(self.old, start)
         if at < 0:
-            raise ListError(f"{self.name}: {self.file} does not have, behind `{self.anchor}`:\n{self.old}")
+            where = f"{self.name}: {self.file}, behind `{self.anchor}`"
+            raise ListError(f"{where}, does not have:\n{self.old}")
         if not self.anchor and text.find(self.old, at + 1) >= 0:
-            raise ListError(f"{self.name}: {self.file} has this more than once, say where:\n{self.old}")
+            raise ListError(f"{self.name}: say where in {self.file}, which has twice:\n{self.old}")
         return text[:at] + self.new + text[at + len(self.old) :]
 
 
@@ -178,7 +179,8 @@ def judge_all(mutants: list[Mutant], jobs: int, verbose: bool) -> list[Verdict]:
             local.workshop = Workshop(number)
         verdict: Verdict = local.workshop.judge(mutant)
         with lock:
-            print(f"{verdict.seconds:6.1f} s  {mutant.name:34} {verdict.killer or 'SURVIVED'}", flush=True)
+            killer = verdict.killer or "SURVIVED"
+            print(f"{verdict.seconds:6.1f} s  {mutant.name:34} {killer}", flush=True)
             if verbose:
                 print(verdict.output)
         return verdict

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_wal_crash.c: power loss, at every sync, of a `wal` store: whatever of the unsynced sectors is
- * on the disk, the store opens, is sound, and has all operations up to one at or after the last
+ * test_wal_crash.c: power loss, at every sync, of a `wal` store: whatever of the unsynced sectors
+ * is on the disk, the store opens, is sound, and has all operations up to one at or after the last
  * acknowledged one. Then it goes on, and power is lost again.
  *
  * Log files, records and ring are small here, so that epochs turn and transactions are streamed

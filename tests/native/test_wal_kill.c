@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_wal_kill.c: a process that has a `wal` store open dies: before a store to the image, before a
- * write to a file, or after a sync; in operations, checkpoints, turns, opening and closing. The next
- * one finds the image or, after a power loss, makes it from segment file and log, or first the one
- * and then the other. It has all operations up to one at or after the last acknowledged one.
+ * test_wal_kill.c: a process that has a `wal` store open dies: before a store to the image, before
+ * a write to a file, or after a sync; in operations, checkpoints, turns, opening and closing. The
+ * next one finds the image or, after a power loss, makes it from segment file and log, or first the
+ * one and then the other. It has all operations up to one at or after the last acknowledged one.
  *
  *   test_wal_kill [seconds]
  *
