@@ -30,6 +30,7 @@ static const struct sj_domain shm = {
     .name = "shm",
     .durability = SJ_DURABILITY_PROCESS,
     .outlives_reboot = false,
+    .sums = true,
     .sync = nothing_to_sync,
 };
 
@@ -37,6 +38,7 @@ static const struct sj_domain file = {
     .name = "file",
     .durability = SJ_DURABILITY_PROCESS,
     .outlives_reboot = true,
+    .sums = true,
     .sync = sj_domain_sync_file,
 };
 

@@ -35,6 +35,7 @@ struct sj_domain {
     bool outlives_reboot; /* the backing is still there after a reboot */
     bool collects;        /* commits need to know what has changed */
     int map_flags;        /* of mmap, beside MAP_SHARED */
+    bool sums;            /* the mapped pages are the file's: their checksums are kept (sums.h) */
     /* Hands a range to the media, until the next drain. NULL: program order is enough. */
     void (*flush)(const void *at, size_t bytes);
     void (*drain)(void);

@@ -29,6 +29,7 @@
 #include "persistence/checksum.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
+#include "persistence/sums.h"
 
 #define RANGE_BYTES_MAX 16384ull /* a longer range becomes several entries */
 #define EXTENTS_KEPT    2ull     /* not given back after a commit */
@@ -150,6 +151,7 @@ static int append_one(struct sj_segment *segment, const void *at, size_t bytes)
     int error = new_entry(segment, bytes, &entry);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
+    sj_sums_mark(segment, at, bytes);
     uint64_t address = (uint64_t)(uintptr_t)at, generation = segment->tx.generation;
     fill_head(entry, address, bytes, generation,
               entry_checksum(entry, address, bytes, generation, at));
@@ -163,6 +165,7 @@ int sj_log_append_word(struct sj_segment *segment, const uint64_t *at)
     int error = new_entry(segment, sizeof *at, &entry);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
+    sj_sums_mark(segment, at, sizeof *at);
     uint64_t address = (uint64_t)(uintptr_t)at, generation = segment->tx.generation, old = *at;
     fill_head(entry, address, sizeof old, generation,
               entry_checksum(entry, address, sizeof old, generation, &old));
@@ -207,7 +210,7 @@ static bool may_be_undone(const struct sj_segment *segment, const struct sj_log_
 }
 
 /* Checked again: on a damaged heap something may have been stored over the log meanwhile. */
-static void undo_entry(const struct sj_segment *segment, const struct sj_log_entry *entry)
+static void undo_entry(struct sj_segment *segment, const struct sj_log_entry *entry)
 {
     if (!may_be_undone(segment, entry))
         return;
@@ -215,6 +218,7 @@ static void undo_entry(const struct sj_segment *segment, const struct sj_log_ent
     uint64_t bytes = sj_load(&entry->bytes);
     if (SJ_UNLIKELY(sj_segment_is_damaged(segment)))
         return; /* what was read may be zeros */
+    sj_sums_mark(segment, at, bytes);
     sj_copy(at, entry->old, bytes);
     sj_flush(segment->domain, at, bytes);
 }

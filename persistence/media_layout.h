@@ -74,7 +74,8 @@ struct sj_super {
     char name[256];
     uint64_t log_epoch; /* of a write-ahead log: the first one that the file does not contain */
     uint8_t image_nonce[16]; /* names the working image of that boot; zero: there is none */
-    uint8_t padding[4096 - 408 - 8];
+    uint8_t padding[4096 - 408 - 16];
+    uint64_t nonce;    /* random: no two superblocks that were ever written are equal */
     uint64_t checksum; /* of all bytes before it */
 };
 
@@ -97,6 +98,7 @@ _Static_assert(offsetof(struct sj_super, name_bytes) == 120, "media");
 _Static_assert(offsetof(struct sj_super, name) == 128, "media");
 _Static_assert(offsetof(struct sj_super, log_epoch) == 384, "media");
 _Static_assert(offsetof(struct sj_super, image_nonce) == 392, "media");
+_Static_assert(offsetof(struct sj_super, nonce) == 4080, "media");
 _Static_assert(offsetof(struct sj_super, checksum) == 4088, "media");
 
 /*

@@ -18,6 +18,7 @@
 #include "persistence/pages.h"
 
 #include "persistence/seam.h"
+#include "persistence/sums.h"
 
 #define CHUNK_WORD(state, free, count)                                                             \
     ((uint64_t)(state) | (uint64_t)(free) << 8 | (uint64_t)(count) << 32)
@@ -204,18 +205,22 @@ int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t
     /* A chunk that this transaction is about to take must not be taken for the log. */
     sj_tx_settle(segment);
     int error = reserve_chunks(segment, chunks, &first);
-    if (error == SJ_OK)
-        *at = chunk_address(segment, first);
-    return error;
+    if (error != SJ_OK)
+        return error;
+    *at = chunk_address(segment, first);
+    sj_sums_mark(segment, (const void *)(uintptr_t)*at, chunks * SJ_CHUNK);
+    return SJ_OK;
 }
 
 void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks)
 {
+    sj_sums_mark(segment, word_at(segment, at), sizeof(uint64_t));
     sj_store(word_at(segment, at), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
 }
 
 void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at)
 {
+    sj_sums_mark(segment, word_at(segment, at), sizeof(uint64_t));
     sj_store(word_at(segment, at), 0);
     sj_flush(segment->domain, word_at(segment, at), sizeof(uint64_t));
 }

@@ -69,6 +69,17 @@ static inline void sj_store(void *at, uint64_t value)
     __atomic_store_n((uint64_t *)at, value, __ATOMIC_RELAXED);
 }
 
+/* Stores an aligned half of a word. */
+static inline void sj_store_half(void *at, uint32_t value)
+{
+#ifdef SJ_SEAM
+    uint64_t *whole = (uint64_t *)((uintptr_t)at & ~(uintptr_t)7), word = *whole;
+    memcpy((char *)&word + ((uintptr_t)at & 7), &value, sizeof value);
+    sj_seam_event(SJ_SEAM_STORE, whole, word);
+#endif
+    __atomic_store_n((uint32_t *)at, value, __ATOMIC_RELAXED);
+}
+
 /* Stores `bytes` bytes; `target` is 8-byte aligned, and the word that holds the last byte belongs
  * to the target whole. They do not overlap their source, except on damaged media (a fresh block
  * that is in use already): then anything may be stored, in the target alone. */

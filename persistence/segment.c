@@ -4,7 +4,7 @@
  *
  * Crash rules. A segment is made in a file without a name, which gets its name when it is complete.
  * The file grows before root_page->committed says so, and committed only rises. The superblock says
- * "not clean" before the first change of a process, "clean" after the last one's data is synced.
+ * "not clean" before the first change of a process, "clean" after the last one's data is synced and has checksums (sums.h).
  */
 #include "persistence/segment.h"
 
@@ -23,6 +23,7 @@
 #include "persistence/loss.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
+#include "persistence/sums.h"
 #include "persistence/superblock.h"
 #include "persistence/wal.h"
 
@@ -142,10 +143,10 @@ int sj_segment_sync_directory(const char *path)
     return error;
 }
 
-/* A new file without a name, or, where the filesystem has none such, with one of the calling
- * thread's own, which a catalog knows for a temporary one (spacejmp/files.py). */
-static int open_unnamed(const char *path, const char *directory, uint32_t mode, char *temporary)
+int sj_segment_open_unnamed(const char *path, uint32_t mode, char *temporary)
 {
+    char directory[PATH_MAX];
+    directory_of(path, directory, sizeof directory);
     temporary[0] = '\0';
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
@@ -160,6 +161,19 @@ static int open_unnamed(const char *path, const char *directory, uint32_t mode, 
     return open(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 }
 
+int sj_segment_publish(int fd, const char *path, const char *temporary)
+{
+    char source[64];
+    int error = SJ_OK;
+    snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, temporary[0] != '\0' ? temporary : source, AT_FDCWD, path,
+               AT_SYMLINK_FOLLOW) != 0)
+        error = sj_segment_failed(path, "link");
+    if (temporary[0] != '\0')
+        unlink(temporary);
+    return error;
+}
+
 int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
 {
     if (!sj_range_is_valid(spec->base, spec->reserved))
@@ -170,9 +184,8 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
     size_t name_bytes = strlen(spec->name);
     if (name_bytes == 0 || name_bytes > SJ_NAME_MAX)
         return sj_error(SJ_EINVAL, "a segment's name has 1 to %d bytes", SJ_NAME_MAX);
-    char directory[PATH_MAX], temporary[PATH_MAX], source[64];
-    directory_of(path, directory, sizeof directory);
-    int fd = open_unnamed(path, directory, spec->mode, temporary);
+    char temporary[PATH_MAX];
+    int fd = sj_segment_open_unnamed(path, spec->mode, temporary);
     if (fd < 0)
         return sj_segment_failed(path, "open");
     const struct sj_domain *domain;
@@ -181,11 +194,9 @@ int sj_segment_create(const char *path, const struct sj_segment_spec *spec)
         error = sj_domain_of(fd, spec->durability, &domain);
     if (error == SJ_OK)
         error = format(fd, path, spec, domain);
-    snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
-    if (error == SJ_OK && linkat(AT_FDCWD, temporary[0] != '\0' ? temporary : source, AT_FDCWD,
-                                 path, AT_SYMLINK_FOLLOW) != 0)
-        error = sj_segment_failed(path, "link");
-    if (temporary[0] != '\0')
+    if (error == SJ_OK)
+        error = sj_segment_publish(fd, path, temporary);
+    else if (temporary[0] != '\0')
         unlink(temporary);
     if (error == SJ_OK)
         error = sj_segment_sync_directory(path);
@@ -353,6 +364,7 @@ static int discard(struct sj_segment *segment, bool last)
         sj_segment_unguard(segment);
         munmap(segment->base, segment->reserved);
     }
+    sj_segment_sums_end(segment);
     if (segment->fd >= 0)
         close(segment->fd);
     free(segment->tx.entries.items);
@@ -437,6 +449,8 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     if (error == SJ_OK)
         error = map(segment, path, super.base);
     if (error == SJ_OK)
+        error = sj_segment_sums_init(segment, path);
+    if (error == SJ_OK)
         error = sj_segment_take_over(segment, first);
     if (sj_segment_is_damaged(segment))
         error = sj_segment_lost(segment);
@@ -452,7 +466,9 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
 
 static int roll_back(struct sj_segment *segment)
 {
-    int error = sj_log_recover(segment);
+    int error = sj_segment_sums_recover(segment);
+    if (error == SJ_OK)
+        error = sj_log_recover(segment);
     return error == SJ_OK ? flush_left(segment) : error;
 }
 
@@ -496,7 +512,10 @@ int sj_segment_recover(struct sj_segment *segment)
 
 int sj_segment_mark_dirty(struct sj_segment *segment)
 {
+    sj_segment_sums_begin(segment);
     int error = sj_super_update(segment, 0);
+    if (error == SJ_OK)
+        sj_segment_sums_begun(segment);
     if (error == SJ_OK)
         sj_log_retire(segment);
     if (sj_segment_is_damaged(segment))
@@ -521,15 +540,22 @@ int sj_segment_mark_clean(struct sj_segment *segment)
         return SJ_OK; /* who looks at what an earlier boot left does not vouch for it */
     if (!segment->writable && mprotect(segment->base, 2 * SJ_PAGE, PROT_READ | PROT_WRITE) != 0)
         return sj_segment_failed(segment->name, "mprotect");
-    error = sj_segment_sync(segment);
+    if (sj_log_pending(segment) || segment->log->extents > 1)
+        error = sj_segment_recover(segment); /* what the dead have left */
     if (error == SJ_OK)
+        error = segment->domain->sync(segment);
+    if (error == SJ_OK && !sj_segment_is_damaged(segment)) {
+        sj_segment_sums_finish(segment);
         error = sj_super_update(segment, SJ_STATE_CLEAN);
+    }
     return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
 
 int sj_segment_sync(struct sj_segment *segment)
 {
     int error = segment->domain->sync(segment);
+    if (error == SJ_OK && !sj_segment_is_damaged(segment))
+        sj_segment_sums_refresh(segment);
     return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
 
@@ -543,11 +569,12 @@ int sj_segment_close(struct sj_segment *segment, bool last)
     return error == SJ_OK ? detached : error;
 }
 
-/* The file gets bytes [from, to), and that of a working image too. */
+/* The file gets bytes [from, to), and that of checksums or of a working image before it. */
 static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
 {
-    if (segment->wal != NULL)
-        return sj_wal_grow(segment, from, to - from);
+    int error = sj_segment_sums_back(segment, from, to);
+    if (error != SJ_OK || segment->wal != NULL)
+        return error == SJ_OK ? sj_wal_grow(segment, from, to - from) : error;
     if (allocate(segment->fd, from, to - from) != 0)
         return sj_segment_failed(segment->name, "growing the file");
     return SJ_OK;

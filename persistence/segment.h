@@ -31,6 +31,7 @@ struct sj_page_hints {
     uint64_t page; /* the head of a run, or free */
 };
 
+struct sj_sums;
 struct sj_wal;
 
 struct sj_segment {
@@ -42,8 +43,11 @@ struct sj_segment {
     bool damaged;       /* the file has lost bytes; never unset (loss.h) */
     struct sj_tx tx;    /* this process's transaction */
     uint64_t reserved;
-    uint64_t meta_bytes; /* the fixed part: superblocks to chunk directory */
-    uint64_t heap;       /* address of what follows it: blocks lie from here on */
+    uint64_t meta_bytes;  /* the fixed part: superblocks to chunk directory */
+    uint64_t heap;        /* address of what follows it: blocks lie from here on */
+    uint64_t sums_at;     /* where the checksum of page 0 of all memory would be (sums.h) */
+    struct sj_sums *sums; /* kept since the first change of this process; or NULL */
+    char *sums_path;
     int fd;
     bool writable;    /* opened for writing */
     bool rw_possible; /* the file can be written, if only to recover it */
@@ -201,6 +205,11 @@ static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t 
 int sj_segment_failed(const char *path, const char *call);
 /* Makes the names in the directory of `path` durable. SJ_EIO. */
 int sj_segment_sync_directory(const char *path);
+/* A new file beside `path` without a name or, where the filesystem has none such, with the name
+ * that is put into `temporary` (PATH_MAX bytes); else that is empty. -1 and errno. */
+int sj_segment_open_unnamed(const char *path, uint32_t mode, char *temporary);
+/* Gives it the name `path`. SJ_EEXISTS, SJ_EIO. */
+int sj_segment_publish(int fd, const char *path, const char *temporary);
 
 /* The same as an error: SJ_ECORRUPT with segment, offset and what was expected there. */
 SJ_API int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char *expected);

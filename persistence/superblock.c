@@ -6,19 +6,22 @@
  *
  * Crash rule: a torn superblock fails its checksum, and the other one counts. The checksum goes
  * before the rest is overwritten: two torn updates that took the same number could together look
- * like one that is whole.
+ * like one that is whole. sums.h is told which one is going to be written, so that it can tell a
+ * torn one from a damaged one.
  */
 #include "persistence/superblock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "persistence/checksum.h"
 #include "persistence/seam.h"
+#include "persistence/sums.h"
 
 void sj_boot_id(uint8_t id[16])
 {
@@ -103,16 +106,36 @@ static int check_fields(const char *path, const struct sj_super *super)
     return SJ_OK;
 }
 
+static int read_both(int fd, const char *path, struct sj_super *a, struct sj_super *b)
+{
+    ssize_t got = pread(fd, a, sizeof *a, SJ_SUPER_A);
+    if (got >= 0 && (size_t)got == sizeof *a)
+        got = pread(fd, b, sizeof *b, SJ_SUPER_B);
+    if (got < 0)
+        return sj_error(SJ_EIO, "%s: read: %s", path, strerror(errno));
+    if ((size_t)got < sizeof *b)
+        return sj_error(SJ_EFORMAT, "%s: too short for a segment: it has no two superblocks", path);
+    return SJ_OK;
+}
+
+int sj_super_copies(int fd, const char *path, enum sj_super_copy copies[2])
+{
+    static const struct sj_super empty;
+    struct sj_super super[2];
+    int error = read_both(fd, path, &super[0], &super[1]);
+    for (int i = 0; error == SJ_OK && i < 2; i++)
+        copies[i] = is_whole(&super[i])                            ? SJ_SUPER_WHOLE
+                    : memcmp(&super[i], &empty, sizeof empty) == 0 ? SJ_SUPER_EMPTY
+                                                                   : SJ_SUPER_DAMAGED;
+    return error;
+}
+
 int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *which)
 {
     struct sj_super other;
-    ssize_t got = pread(fd, super, sizeof *super, SJ_SUPER_A);
-    if (got >= 0 && (size_t)got == sizeof *super)
-        got = pread(fd, &other, sizeof other, SJ_SUPER_B);
-    if (got < 0)
-        return sj_error(SJ_EIO, "%s: read: %s", path, strerror(errno));
-    if ((size_t)got < sizeof other)
-        return sj_error(SJ_EFORMAT, "%s: too short for a segment: it has no two superblocks", path);
+    int error = read_both(fd, path, super, &other);
+    if (error != SJ_OK)
+        return error;
     bool a = is_whole(super), b = is_whole(&other);
     if (!a && !b) {
         if (super->magic != SJ_MAGIC && other.magic != SJ_MAGIC)
@@ -145,6 +168,22 @@ int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t wh
     return SJ_OK;
 }
 
+/* Makes the superblock one that never was before, and has the checksums name it; if that fails, it is
+ * one that they do not name. */
+static int seal(struct sj_segment *segment, uint64_t present, struct sj_super *super)
+{
+    if (segment->domain->sums &&
+        getrandom(&super->nonce, sizeof super->nonce, 0) != (ssize_t)sizeof super->nonce)
+        super->nonce++;
+    super->checksum = sj_super_checksum(super);
+    int error = sj_segment_sums_announce(segment, present, super->checksum);
+    if (error == SJ_OK)
+        return SJ_OK;
+    super->nonce++;
+    super->checksum = sj_super_checksum(super);
+    return (super->state & SJ_STATE_CLEAN) != 0 ? error : SJ_OK;
+}
+
 int sj_super_update(struct sj_segment *segment, uint64_t state)
 {
     struct sj_super super;
@@ -152,10 +191,11 @@ int sj_super_update(struct sj_segment *segment, uint64_t state)
     int error = sj_super_read(segment->fd, segment->name, &super, &which);
     if (error != SJ_OK)
         return error;
+    uint64_t present = super.checksum;
     super.sequence++;
     super.state = state;
     sj_boot_id(super.boot_id);
-    super.checksum = sj_super_checksum(&super);
+    int not_named = seal(segment, present, &super);
     void *at = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A);
     sj_store(&((struct sj_super *)at)->checksum, 0);
     sj_flush(segment->domain, &((struct sj_super *)at)->checksum, sizeof super.checksum);
@@ -163,5 +203,9 @@ int sj_super_update(struct sj_segment *segment, uint64_t state)
     sj_copy(at, &super, sizeof super);
     sj_flush(segment->domain, at, sizeof super);
     sj_fence(segment->domain);
-    return segment->domain->sync(segment);
+    error = segment->domain->sync(segment);
+    if (error != SJ_OK)
+        return error;
+    sj_segment_sums_settle(segment, super.checksum);
+    return not_named;
 }

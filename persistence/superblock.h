@@ -11,6 +11,15 @@
  * _B. SJ_EFORMAT, SJ_EVERSION, SJ_ECORRUPT, SJ_ETRUNCATED, SJ_EIO. */
 int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *which);
 
+enum sj_super_copy {
+    SJ_SUPER_EMPTY, /* all zeros: never written */
+    SJ_SUPER_WHOLE,
+    SJ_SUPER_DAMAGED,
+};
+
+/* What the two superblocks of an open file are, A and B. SJ_EIO, SJ_EFORMAT. */
+int sj_super_copies(int fd, const char *path, enum sj_super_copy copies[2]);
+
 /* Fills in a new segment's superblock. */
 void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
                    const uint8_t uuid[16], uint64_t features_incompat);
@@ -19,7 +28,7 @@ void sj_super_init(struct sj_super *super, const struct sj_segment_spec *spec,
 uint64_t sj_super_checksum(const struct sj_super *super);
 
 /* Writes `state` and this boot's id over the superblock of an open segment that does not count,
- * which then does. SJ_EIO. */
+ * which then does. SJ_EIO; also when it does, is clean, and the checksums could not be synced. */
 int sj_super_update(struct sj_segment *segment, uint64_t state);
 
 /* What was asked for when the segment was made. */

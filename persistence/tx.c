@@ -14,6 +14,7 @@
 #include "persistence/log.h"
 #include "persistence/loss.h"
 #include "persistence/seam.h"
+#include "persistence/sums.h"
 
 #define SAVEPOINT_BITS 20
 
@@ -337,6 +338,7 @@ int sj_tx_fresh(struct sj_segment *segment, const void *at, size_t bytes)
 {
     struct sj_tx_vector *fresh = &segment->tx.fresh;
     uint64_t address = (uint64_t)(uintptr_t)at;
+    sj_sums_mark(segment, at, bytes);
     if (SJ_LIKELY(!segment->domain->collects))
         return SJ_OK;
     if (fresh->count > 0) {
@@ -358,6 +360,7 @@ int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
     if (segment->tx.depth == 0 && segment->domain->commit == NULL) {
+        sj_sums_mark(segment, at, sizeof *at);
         sj_store(at, value);
         sj_flush(segment->domain, at, sizeof *at);
         sj_fence(segment->domain);

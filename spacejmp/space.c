@@ -41,6 +41,8 @@ static void after_fork_in_child(void)
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
         sj_lock_forked(space->lock);
         sj_tx_forget(space->segment);
+        if (space->segment->wal == NULL)
+            space->segment->dirty = false; /* the parent may close the segment before it changes */
         sj_wal_forked(space->segment);
     }
 }

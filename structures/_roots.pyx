@@ -7,6 +7,7 @@ Binds persistence/roots.h and structures/check.h. Each function takes the hold t
 
 from collections import namedtuple
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from spacejmp._space cimport (
@@ -78,7 +79,18 @@ cdef extern from "structures/check.h" nogil:
         uint64_t bytes
         uint64_t leaked_blocks
         uint64_t leaked_bytes
-    int sj_check(sj_segment *segment, sj_check_report *report)
+        uint64_t verified_pages
+        uint64_t unverified_pages
+        uint64_t freed_blocks
+        uint64_t freed_bytes
+
+    struct sj_check_options:
+        bint repair
+        int (*progress)(void *context, uint64_t done, uint64_t total) noexcept nogil
+        void (*accepted)(void *context, const char *what) noexcept nogil
+        void *context
+
+    int sj_check_with(sj_segment *segment, const sj_check_options *options, sj_check_report *report)
 
 
 cdef enum:
@@ -220,18 +232,60 @@ def heap_stats(Space space):
     return stats
 
 
-def check(Space space):
-    """Verify everything; a dict of numbers. CorruptError names the first damage."""
+cdef class Watch:
+    """What a check calls back with."""
+
+    cdef object progress  # (done, total), or None
+    cdef list accepted
+    cdef list raised
+
+
+cdef int on_progress(void *context, uint64_t done, uint64_t total) noexcept nogil:
+    """1 when a signal handler or the caller's function has raised."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+            if (<Watch>context).progress is not None:
+                (<Watch>context).progress(done, total)
+        except BaseException as raised:
+            (<Watch>context).raised.append(raised)
+            return 1
+    return 0
+
+
+cdef void on_accepted(void *context, const char *what) noexcept nogil:
+    with gil:
+        (<Watch>context).accepted.append((<bytes>what).decode("utf-8", "replace"))
+
+
+def check(Space space, bint repair, progress):
+    """Verify everything; a dict of what was found. CorruptError names the first damage."""
     cdef sj_check_report report
+    cdef sj_check_options options
     cdef sj_segment *segment
+    cdef Watch watch = Watch()
     cdef int error
-    space.enter_read()
+    watch.progress = progress
+    watch.accepted = []
+    watch.raised = []
+    options.repair = repair
+    options.progress = on_progress
+    options.accepted = on_accepted
+    options.context = <void *>watch
+    if repair:
+        space.enter_write()
+    else:
+        space.enter_read()
     segment = space.space.segment  # with the GIL: another thread may detach this reference
     try:
         with nogil:
-            error = sj_check(segment, &report)
+            error = sj_check_with(segment, &options, &report)
+        if repair:
+            space.changed()
     finally:
         space.leave()
+    if watch.raised:
+        raise watch.raised[0]
     if error != SJ_OK:
         raise_error(error)
-    return report
+    return {**report, "accepted": tuple(watch.accepted)}

@@ -30,6 +30,7 @@ from spacejmp.structures.hashmap import HashMap
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -82,6 +83,15 @@ class CheckReport(NamedTuple):
     leaked_blocks: int
     """Blocks in use that nothing leads to; they cost space and harm nothing."""
     leaked_bytes: int
+    verified_pages: int
+    """Pages of the file whose checksum fits."""
+    unverified_pages: int
+    """Pages that may have changed since there was a checksum of them, or never had one."""
+    freed_blocks: int
+    """Blocks that nothing led to, which a repair has freed."""
+    freed_bytes: int
+    accepted: tuple[str, ...]
+    """Damage by the checksums, each with its place, that a repair has taken for good."""
 
 
 def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
@@ -428,26 +438,57 @@ class Store:
     # -- the whole store ----------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Write everything to the file's storage (fsync). StoreIOError."""
+        """Write everything to the file's storage (fsync), and give it checksums. StoreIOError.
+
+        Inside of a transaction no checksums are made: what it has changed may change again.
+        """
         self._space.sync()
 
     def stats(self) -> StoreStats:
         """What the bytes of the file are used for. O(pages)."""
         return StoreStats(**_roots.heap_stats(self._space))
 
-    def check(self) -> CheckReport:
-        """Verify every block, node, pointer, key order and count of the store.
+    def check(
+        self,
+        *,
+        repair: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> CheckReport:
+        """Verify every page by its checksum, and every block, node, pointer, key order and count.
+
+        A page has a checksum from the time when the last process closed the store, or `sync` was
+        called, until it changes.
+
+        Parameters
+        ----------
+        repair : bool
+            Also repair what can be, if all but the checksums is whole: free the blocks that nothing
+            leads to, in one transaction, and make checksums anew. So **a page whose checksum did
+            not fit is taken for good as it is**: if a bit of a value has flipped, no other check
+            knows; `CheckReport.accepted` says which pages they were.
+        progress : callable, optional
+            Called now and then with the bytes that are done and those that there are. An exception
+            that it raises ends the check.
 
         Raises
         ------
         CorruptError
-            The first damage found, with its place.
+            The first damage found: its offset, what lies there, and whose it is. Nothing has been
+            repaired then.
+        HoldUpgradeError, InvalidArgumentError
+            A repair inside of a read hold, or of a transaction.
+        ReadOnlyError, SpaceFullError, StoreIOError
+            From a repair.
 
         Complexity
         ----------
-        O(bytes in use); writers wait meanwhile.
+        O(bytes of the file); writers wait meanwhile, and with `repair` readers too.
+
+        Durability
+        ----------
+        A repair is one atomic operation, and synced.
         """
-        return CheckReport(**_roots.check(self._space))
+        return CheckReport(**_roots.check(self._space, repair, progress))
 
     def close(self) -> None:
         """Detach the store; its structures raise `DetachedError` from then on.

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sums.h: checksums of a segment's pages, in a file beside it (sums_layout.h has the format, sums.c
+ * the rules).
+ *
+ *   page      ──sj_sums_mark, before it changes──→ marked ──sj_sums_set, when it is at rest──→ page
+ *   sums      ──the first change of a process──→ named, in use ──the last one closes──→ named, clean
+ *             ──a change by who cannot mark──→ named by nobody: they count for nothing
+ *
+ * The first half is the file itself, for whoever has pages and their checksums; numbers of pages
+ * are the file's. The second half keeps those of a mapped segment. Neither locks: it says below
+ * which hold is needed.
+ */
+#ifndef SJ_PERSISTENCE_SUMS_H
+#define SJ_PERSISTENCE_SUMS_H
+
+#include "persistence/segment.h"
+#include "persistence/sums_layout.h"
+#include "persistence/superblock.h"
+
+#define SJ_SUMS_SUFFIX ".sum"
+
+/* ---- the file ---- */
+
+struct sj_sums {
+    int fd;
+    uint64_t backed; /* pages that the file had room for when it was opened */
+    uint64_t bytes;  /* of the mapping */
+    struct sj_sums_header *header;
+    uint64_t *changed;
+    uint32_t *sum;
+};
+
+/* A range of pages. */
+struct sj_sums_range {
+    uint64_t first;
+    uint64_t end;
+};
+
+/* Opens the checksums of the segment with that uuid. SJ_ENOTFOUND: there are none (of this segment
+ * and version); SJ_ECORRUPT, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
+int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bool writable,
+                 struct sj_sums *sums);
+
+/* Makes a new file for `pages` pages, all of them marked, in place of one that may be there; complete
+ * and synced when it appears. SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
+int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
+                   uint64_t pages, struct sj_sums *sums);
+
+void sj_sums_close(struct sj_sums *sums);
+
+/* Makes room for pages [from, end), which become marked. SJ_EFULL, SJ_EIO. */
+int sj_sums_back(struct sj_sums *sums, uint64_t from, uint64_t end);
+
+/* Marks pages [first, end): before they change. */
+void sj_sums_mark_pages(struct sj_sums *sums, uint64_t first, uint64_t end);
+
+/* The CRC-32C of a page that is at rest. */
+void sj_sums_set(struct sj_sums *sums, uint64_t page, uint32_t crc);
+
+/* Sets those of all marked pages of the `pages` pages at `image` but the busy ones. */
+void sj_sums_compute(struct sj_sums *sums, const char *image, uint64_t pages,
+                     const struct sj_sums_range *busy, uint32_t busy_count);
+
+/* What is stored for a page with that CRC-32C. */
+static inline uint32_t sj_sums_of(uint32_t crc)
+{
+    return crc == 0 ? 1 : crc;
+}
+
+/* Whether the superblock with that checksum is named. */
+bool sj_sums_names(const struct sj_sums *sums, uint64_t super);
+
+/* Names the superblock that is written next, beside the present one. */
+void sj_sums_announce(struct sj_sums *sums, uint64_t present, uint64_t next);
+
+/* Names that one alone; 0: none. */
+void sj_sums_settle(struct sj_sums *sums, uint64_t present);
+
+/* Whether both words name one: who wrote the superblock died while doing so. */
+bool sj_sums_unsettled(const struct sj_sums *sums);
+
+/* What is wrong with the header, or NULL. */
+const char *sj_sums_header_fault(const struct sj_sums_header *header);
+
+/* Writes it to its storage. SJ_EIO. */
+int sj_sums_sync(const struct sj_sums *sums);
+
+/* ---- of a mapped segment ---- */
+
+/* For sj_segment_open and its end. SJ_ENOMEM. */
+int sj_segment_sums_init(struct sj_segment *segment, const char *path);
+void sj_segment_sums_end(struct sj_segment *segment);
+
+/* Whether nothing can have been lost since that superblock was written. */
+bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super);
+
+/* Opens the segment's sums; whether they count while that superblock does. Errors of sj_sums_open,
+ * SJ_ECORRUPT also when they count and there are too few. */
+int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
+                         bool writable, struct sj_sums *sums, bool *counts);
+
+/* Before the superblock says "in use" for the first change of this process, and after it. */
+void sj_segment_sums_begin(struct sj_segment *segment);
+void sj_segment_sums_begun(struct sj_segment *segment);
+
+/* Before a dead process's log is rolled back. SJ_EIO. */
+int sj_segment_sums_recover(struct sj_segment *segment);
+
+/* Before the superblock says "clean", when nobody else has the segment open. */
+void sj_segment_sums_finish(struct sj_segment *segment);
+
+/* Before a superblock is written and after it: `present` and `next` are the checksums of the two.
+ * A failure means that `next` is not named and must not be written; another one may. SJ_EIO. */
+int sj_segment_sums_announce(struct sj_segment *segment, uint64_t present, uint64_t next);
+void sj_segment_sums_settle(struct sj_segment *segment, uint64_t present);
+
+/* Before the segment grows from `from` to `end` bytes. SJ_EFULL, SJ_EIO. */
+int sj_segment_sums_back(struct sj_segment *segment, uint64_t from, uint64_t end);
+
+/* Sets the checksums of marked pages, with any hold; nothing within a transaction. */
+void sj_segment_sums_refresh(struct sj_segment *segment);
+
+/* ---- verifying ---- */
+
+/* One damage that the checksums tell of. */
+struct sj_sums_finding {
+    uint64_t offset; /* of a page of the segment; SJ_SUMS_NOWHERE: of its checksums alone */
+    char text[400];  /* what was expected and what was found */
+};
+
+#define SJ_SUMS_NOWHERE UINT64_MAX
+
+struct sj_sums_verify {
+    /* SJ_OK: go on. */
+    int (*found)(void *context, const struct sj_sums_finding *finding);
+    int (*progress)(void *context, uint64_t pages); /* done; called now and then */
+    void *context;
+    uint64_t verified;   /* pages whose checksum fits */
+    uint64_t unverified; /* pages without one that counts */
+};
+
+/* Verifies all checksums that count, with any hold. What `found` or `progress` returned, SJ_EIO. */
+int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_verify *verify);
+
+/* The last page of [first, last] may not be marked. (For sj_sums_mark.) */
+void sj_segment_sums_mark(struct sj_segment *segment, uint64_t first, uint64_t last);
+
+/*
+ * Bytes [at, at + bytes) are going to change: nothing that is stored there before this call has
+ * returned. With the write hold. Usual case: they were marked before, one load and a test.
+ */
+static inline void sj_sums_mark(struct sj_segment *segment, const void *at, size_t bytes)
+{
+    uint64_t first = (uint64_t)(uintptr_t)at / SJ_PAGE;
+    uint64_t last = ((uint64_t)(uintptr_t)at + bytes - 1) / SJ_PAGE;
+    const uint32_t *sums = (const uint32_t *)(uintptr_t)(segment->sums_at + 4 * first);
+    if (SJ_UNLIKELY(sums[0] != 0 || first != last))
+        sj_segment_sums_mark(segment, first, last);
+}
+
+#endif

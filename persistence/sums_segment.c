@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sums_segment.c: keeping the checksums of a mapped segment (sums.c has the rules, I1 … I10).
+ *
+ *   sj_segment_mark_dirty   begin: finds the sums that count, or makes new ones (I5)
+ *                           announce, superblock, settle (I4, I8); begun: marks what is always busy
+ *   sj_segment_sync         refresh
+ *   sj_segment_close        finish: computes; announce, superblock, settle (I7)
+ *
+ * A process without sums marks pages in a table that is all zeros: they look marked already.
+ * Nothing here fails for want of checksums: then the segment goes on without (I4).
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "persistence/sums.h"
+#include "persistence/superblock.h"
+
+#define FIRST_PAGES (SJ_CHUNK_DIR_AT / SJ_PAGE) /* change without being logged; two superblocks */
+
+/* ------------------------------------------------------------------ the table of zeros */
+
+static pthread_mutex_t zeros_lock = PTHREAD_MUTEX_INITIALIZER;
+static const uint32_t *zeros;
+static uint64_t zeros_bytes;
+
+/* Sums of a segment that has none: never written to, so they need no memory. */
+static int find_zeros(uint64_t reserved, const uint32_t **table)
+{
+    uint64_t bytes = reserved / SJ_PAGE * sizeof(uint32_t);
+    pthread_mutex_lock(&zeros_lock);
+    if (bytes > zeros_bytes) { /* a smaller one stays, for those who use it */
+        void *at = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (at != MAP_FAILED) {
+            zeros = at;
+            zeros_bytes = bytes;
+        }
+    }
+    *table = zeros;
+    bool found = bytes <= zeros_bytes;
+    pthread_mutex_unlock(&zeros_lock);
+    return found ? SJ_OK
+                 : sj_error(SJ_ENOMEM, "the addresses of %llu bytes of checksums",
+                            (unsigned long long)bytes);
+}
+
+static uint64_t first_page(const struct sj_segment *segment)
+{
+    return (uint64_t)(uintptr_t)segment->base / SJ_PAGE;
+}
+
+static void use_table(struct sj_segment *segment, const uint32_t *table)
+{
+    segment->sums_at = (uint64_t)(uintptr_t)table - sizeof *table * first_page(segment);
+}
+
+int sj_segment_sums_init(struct sj_segment *segment, const char *path)
+{
+    const uint32_t *table;
+    int error = find_zeros(segment->reserved, &table);
+    if (error != SJ_OK)
+        return error;
+    use_table(segment, table);
+    if (asprintf(&segment->sums_path, "%s" SJ_SUMS_SUFFIX, path) < 0) {
+        segment->sums_path = NULL;
+        return sj_error(SJ_ENOMEM, "%s", path);
+    }
+    return SJ_OK;
+}
+
+/* ------------------------------------------------------------------ which sums count */
+
+/* Whether the segment's path still leads to it: the file of checksums goes by that name. */
+static bool has_its_name(const struct sj_segment *segment)
+{
+    struct stat opened, named;
+    char *path = strndup(segment->sums_path, strlen(segment->sums_path) - strlen(SJ_SUMS_SUFFIX));
+    bool same = path != NULL && fstat(segment->fd, &opened) == 0 && stat(path, &named) == 0 &&
+                opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    free(path);
+    return same;
+}
+
+bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super)
+{
+    uint8_t boot[16];
+    sj_boot_id(boot);
+    return (super->state & SJ_STATE_CLEAN) != 0 || !segment->domain->outlives_reboot ||
+           memcmp(boot, super->boot_id, sizeof boot) == 0;
+}
+
+/* I3 */
+static bool count(const struct sj_segment *segment, const struct sj_super *super,
+                  const struct sj_sums *sums)
+{
+    return sj_sums_names(sums, super->checksum) && sj_segment_is_continuous(segment, super);
+}
+
+int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
+                         bool writable, struct sj_sums *sums, bool *counts)
+{
+    *counts = false;
+    if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment))
+        return sj_error(SJ_ENOTFOUND, "'%s' has no checksums", segment->name);
+    int error = sj_sums_open(segment->sums_path, segment->uuid, segment->reserved, writable, sums);
+    if (error != SJ_OK || !count(segment, super, sums))
+        return error;
+    uint64_t pages = sj_segment_committed(segment) / SJ_PAGE, room = sums->backed;
+    *counts = room >= pages;
+    if (*counts)
+        return SJ_OK;
+    sj_sums_close(sums);
+    return sj_error(SJ_ECORRUPT, "%s: expected checksums of %llu pages, found room for %llu",
+                    segment->sums_path, (unsigned long long)pages, (unsigned long long)room);
+}
+
+/* Opens the sums if they count; SJ_ENOTFOUND if not. */
+static int open_counting(const struct sj_segment *segment, const struct sj_super *super,
+                         struct sj_sums *sums)
+{
+    bool counts;
+    int error = sj_segment_sums_find(segment, super, true, sums, &counts);
+    if (error != SJ_OK || counts)
+        return error;
+    sj_sums_close(sums);
+    return SJ_ENOTFOUND;
+}
+
+/* Has the segment use an open file of checksums, or, NULL, none. */
+static void use(struct sj_segment *segment, const struct sj_sums *sums)
+{
+    const uint32_t *table = NULL;
+    if (segment->sums != NULL) {
+        sj_sums_close(segment->sums);
+        free(segment->sums);
+        segment->sums = NULL;
+        (void)find_zeros(segment->reserved, &table); /* there since sj_segment_sums_init */
+        use_table(segment, table);
+    }
+    if (sums == NULL)
+        return;
+    segment->sums = malloc(sizeof *sums);
+    if (segment->sums == NULL) {
+        struct sj_sums unused = *sums;
+        sj_sums_close(&unused);
+        return;
+    }
+    *segment->sums = *sums;
+    use_table(segment, sums->sum);
+}
+
+void sj_segment_sums_end(struct sj_segment *segment)
+{
+    use(segment, NULL);
+    free(segment->sums_path);
+}
+
+/* New sums, all pages marked (I5). */
+static int create(const struct sj_segment *segment, struct sj_sums *sums)
+{
+    struct stat status;
+    if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment) ||
+        fstat(segment->fd, &status) != 0)
+        return SJ_ENOTFOUND;
+    return sj_sums_create(segment->sums_path, segment->uuid, segment->reserved,
+                          status.st_mode & 0666, sj_segment_committed(segment) / SJ_PAGE, sums);
+}
+
+/* ------------------------------------------------------------------ in use */
+
+void sj_segment_sums_begin(struct sj_segment *segment)
+{
+    struct sj_super super;
+    struct sj_sums sums;
+    uint64_t which;
+    use(segment, NULL);
+    if (!segment->domain->sums ||
+        sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
+        return;
+    int error = open_counting(segment, &super, &sums);
+    if (error != SJ_OK && (super.state & SJ_STATE_CLEAN) != 0)
+        error = create(segment, &sums);
+    if (error == SJ_OK)
+        use(segment, &sums);
+}
+
+void sj_segment_sums_begun(struct sj_segment *segment)
+{
+    if (segment->sums != NULL)
+        sj_sums_mark_pages(segment->sums, 2, FIRST_PAGES);
+}
+
+int sj_segment_sums_recover(struct sj_segment *segment)
+{
+    struct sj_super super;
+    struct sj_sums sums;
+    uint64_t which;
+    if (!segment->domain->sums || segment->sums != NULL)
+        return SJ_OK;
+    int error = sj_super_read(segment->fd, segment->name, &super, &which);
+    if (error != SJ_OK)
+        return error;
+    if ((super.state & SJ_STATE_CLEAN) != 0)
+        return sj_segment_mark_dirty(segment);
+    if (!sj_segment_is_continuous(segment, &super))
+        return SJ_OK; /* no sums count */
+    if (open_counting(segment, &super, &sums) != SJ_OK)
+        return sj_super_update(segment, 0); /* some may count, elsewhere or for others (I4) */
+    use(segment, &sums);
+    return SJ_OK;
+}
+
+void sj_segment_sums_mark(struct sj_segment *segment, uint64_t first, uint64_t last)
+{
+    struct sj_sums *sums = segment->sums;
+    uint64_t from = first_page(segment);
+    if (sums == NULL)
+        return;
+    for (uint64_t page = first; page <= last; page++)
+        if (sums->sum[page - from] != 0) {
+            sj_sums_mark_pages(sums, page - from, last - from + 1);
+            return;
+        }
+}
+
+int sj_segment_sums_back(struct sj_segment *segment, uint64_t from, uint64_t end)
+{
+    return segment->sums == NULL ? SJ_OK
+                                 : sj_sums_back(segment->sums, from / SJ_PAGE, end / SJ_PAGE);
+}
+
+int sj_segment_sums_announce(struct sj_segment *segment, uint64_t present, uint64_t next)
+{
+    struct sj_sums *sums = segment->sums;
+    if (sums == NULL)
+        return SJ_OK;
+    sj_sums_announce(sums, present, next);
+    if (!segment->domain->outlives_reboot)
+        return SJ_OK;
+    int error = sj_sums_sync(sums);
+    if (error == SJ_OK)
+        return SJ_OK;
+    sj_sums_settle(sums, present);
+    return error;
+}
+
+void sj_segment_sums_settle(struct sj_segment *segment, uint64_t present)
+{
+    if (segment->sums != NULL)
+        sj_sums_settle(segment->sums, present);
+}
+
+/* ------------------------------------------------------------------ at rest */
+
+/* Before sums are set, those of other states of the segment are given up (I9); a word that may stand
+ * for a torn superblock stays (I8). Whether one does. */
+static bool settle_whole(const struct sj_segment *segment, const struct sj_super *super,
+                         struct sj_sums *sums)
+{
+    enum sj_super_copy copies[2];
+    if (sj_super_copies(segment->fd, segment->name, copies) != SJ_OK ||
+        copies[0] == SJ_SUPER_DAMAGED || copies[1] == SJ_SUPER_DAMAGED)
+        return false;
+    sj_sums_settle(sums, super->checksum);
+    return true;
+}
+
+void sj_segment_sums_refresh(struct sj_segment *segment)
+{
+    const struct sj_log *log = segment->log;
+    struct sj_sums_range busy[SJ_LOG_EXTENTS] = {{2, FIRST_PAGES}};
+    struct sj_super super;
+    struct sj_sums sums;
+    uint64_t which, extents = sj_load(&log->extents);
+    if (!segment->domain->sums || !segment->writable || segment->tx.depth > 0 ||
+        segment->tx.in_op || extents > SJ_LOG_EXTENTS)
+        return;
+    for (uint64_t i = 1; i < extents; i++) {
+        uint64_t page = log->extent[i].at / SJ_PAGE - first_page(segment);
+        busy[i] = (struct sj_sums_range){page, page + log->extent[i].bytes / SJ_PAGE};
+    }
+    if (sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK ||
+        (super.state & SJ_STATE_CLEAN) != 0 || open_counting(segment, &super, &sums) != SJ_OK)
+        return;
+    if (settle_whole(segment, &super, &sums))
+        sj_sums_compute(&sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, busy,
+                        (uint32_t)extents);
+    sj_sums_close(&sums);
+}
+
+void sj_segment_sums_finish(struct sj_segment *segment)
+{
+    struct sj_super super;
+    struct sj_sums sums;
+    uint64_t which;
+    if (!segment->domain->sums ||
+        sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
+        return;
+    if (segment->sums == NULL || !count(segment, &super, segment->sums)) {
+        int error = open_counting(segment, &super, &sums);
+        if (error != SJ_OK)
+            error = create(segment, &sums);
+        use(segment, error == SJ_OK ? &sums : NULL);
+    }
+    if (segment->sums == NULL)
+        return;
+    settle_whole(segment, &super, segment->sums);
+    sj_sums_compute(segment->sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, NULL, 0);
+}
