@@ -165,7 +165,7 @@ int sj_log_append_word(struct sj_segment *segment, const uint64_t *at)
     int error = new_entry(segment, sizeof *at, &entry);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    sj_sums_mark(segment, at, sizeof *at);
+    sj_sums_mark_word(segment, at);
     uint64_t address = (uint64_t)(uintptr_t)at, generation = segment->tx.generation, old = *at;
     fill_head(entry, address, sizeof old, generation,
               entry_checksum(entry, address, sizeof old, generation, &old));

@@ -214,13 +214,13 @@ int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t
 
 void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks)
 {
-    sj_sums_mark(segment, word_at(segment, at), sizeof(uint64_t));
+    sj_sums_mark_word(segment, word_at(segment, at));
     sj_store(word_at(segment, at), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
 }
 
 void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at)
 {
-    sj_sums_mark(segment, word_at(segment, at), sizeof(uint64_t));
+    sj_sums_mark_word(segment, word_at(segment, at));
     sj_store(word_at(segment, at), 0);
     sj_flush(segment->domain, word_at(segment, at), sizeof(uint64_t));
 }

@@ -143,20 +143,33 @@ struct sj_sums_verify {
 /* Verifies all checksums that count, with any hold. What `found` or `progress` returned, SJ_EIO. */
 int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_verify *verify);
 
-/* The last page of [first, last] may not be marked. (For sj_sums_mark.) */
+/* Marks pages [first, last], counted in all of memory. (For sj_sums_mark.) */
 void sj_segment_sums_mark(struct sj_segment *segment, uint64_t first, uint64_t last);
 
+/* The checksum of the page at that multiple of SJ_PAGE in memory. */
+static inline uint32_t sj_sums_at(const struct sj_segment *segment, uint64_t page)
+{
+    return *(const uint32_t *)(uintptr_t)(segment->sums_at + sizeof(uint32_t) * page);
+}
+
 /*
- * Bytes [at, at + bytes) are going to change: nothing that is stored there before this call has
- * returned. With the write hold. Usual case: they were marked before, one load and a test.
+ * Bytes [at, at + bytes) are going to change: nothing is stored there before this has returned.
+ * With the write hold. Cost: usually they are marked already, which is one load and a test.
  */
 static inline void sj_sums_mark(struct sj_segment *segment, const void *at, size_t bytes)
 {
     uint64_t first = (uint64_t)(uintptr_t)at / SJ_PAGE;
     uint64_t last = ((uint64_t)(uintptr_t)at + bytes - 1) / SJ_PAGE;
-    const uint32_t *sums = (const uint32_t *)(uintptr_t)(segment->sums_at + 4 * first);
-    if (SJ_UNLIKELY(sums[0] != 0 || first != last))
+    if (SJ_UNLIKELY(first != last || sj_sums_at(segment, first) != 0))
         sj_segment_sums_mark(segment, first, last);
+}
+
+/* The same for one aligned word. */
+static inline void sj_sums_mark_word(struct sj_segment *segment, const uint64_t *at)
+{
+    uint64_t page = (uint64_t)(uintptr_t)at / SJ_PAGE;
+    if (SJ_UNLIKELY(sj_sums_at(segment, page) != 0))
+        sj_segment_sums_mark(segment, page, page);
 }
 
 #endif

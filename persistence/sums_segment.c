@@ -74,15 +74,20 @@ int sj_segment_sums_init(struct sj_segment *segment, const char *path)
 
 /* ------------------------------------------------------------------ which sums count */
 
+static bool leads_to(const char *path, int fd)
+{
+    struct stat opened, named;
+    return fstat(fd, &opened) == 0 && stat(path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
+}
+
 /* Whether the segment's path still leads to it: the file of checksums goes by that name. */
 static bool has_its_name(const struct sj_segment *segment)
 {
-    struct stat opened, named;
     char *path = strndup(segment->sums_path, strlen(segment->sums_path) - strlen(SJ_SUMS_SUFFIX));
-    bool same = path != NULL && fstat(segment->fd, &opened) == 0 && stat(path, &named) == 0 &&
-                opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    bool has = path != NULL && leads_to(path, segment->fd);
     free(path);
-    return same;
+    return has;
 }
 
 bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super)
@@ -300,7 +305,8 @@ void sj_segment_sums_finish(struct sj_segment *segment)
     if (!segment->domain->sums ||
         sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
         return;
-    if (segment->sums == NULL || !count(segment, &super, segment->sums)) {
+    if (segment->sums == NULL || !count(segment, &super, segment->sums) ||
+        !leads_to(segment->sums_path, segment->sums->fd)) {
         int error = open_counting(segment, &super, &sums);
         if (error != SJ_OK)
             error = create(segment, &sums);

@@ -360,7 +360,7 @@ int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
     if (segment->tx.depth == 0 && segment->domain->commit == NULL) {
-        sj_sums_mark(segment, at, sizeof *at);
+        sj_sums_mark_word(segment, at);
         sj_store(at, value);
         sj_flush(segment->domain, at, sizeof *at);
         sj_fence(segment->domain);

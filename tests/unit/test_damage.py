@@ -71,6 +71,12 @@ def test_one_damaged_superblock_is_survived(
 ) -> None:
     seal(file, Field.STATE, struct.pack("<Q", 1))  # both are whole now
     patch(file, superblock + at, b"\xa5" * 6)
+    with sj.open("genes", "r", home=home) as store:
+        assert dict(store["t"].items()) == ITEMS
+        with pytest.raises(sj.CorruptError, match=f"superblock {'AB'[superblock // PAGE]}"):
+            store.check()
+    with sj.open("genes", "w", home=home) as store:
+        store["t"][0] = ITEMS[0]  # the damaged one is made anew
     read_all(home)
     read_all(home, "w")
 

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_sums.c: checksums of pages: the function, what is marked before it changes, and the life of
+ * the file beside the segment: lost, foreign, older, of another history.
+ */
+#include "sums_world.h"
+
+#include "persistence/crc32c.h"
+#include "persistence/describe.h"
+#include "persistence/log.h"
+
+/* ------------------------------------------------------------------ CRC-32C */
+
+static uint32_t bit_by_bit(const uint8_t *at, size_t bytes)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < bytes; i++) {
+        crc ^= at[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+static void crc32c_is_what_rfc_3720_says(void)
+{
+    uint8_t bytes[32];
+    CHECK(sj_crc32c(0, "123456789", 9) == 0xe3069283u);
+    memset(bytes, 0, sizeof bytes);
+    CHECK(sj_crc32c(0, bytes, 32) == 0x8a9136aau);
+    memset(bytes, 0xff, sizeof bytes);
+    CHECK(sj_crc32c(0, bytes, 32) == 0x62a8ab43u);
+    for (uint8_t i = 0; i < 32; i++)
+        bytes[i] = i;
+    CHECK(sj_crc32c(0, bytes, 32) == 0x46dd794eu);
+}
+
+static void every_way_to_it_gives_the_same(void)
+{
+    enum { BYTES = 20000 };
+    static uint8_t bytes[BYTES + 16];
+    for (uint32_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)test_random();
+    for (uint32_t round = 0; round < 400; round++) {
+        size_t from = test_below(16);
+        size_t count = round < 64 ? round : test_below(BYTES), first = test_below(count + 1);
+        uint32_t expected = bit_by_bit(bytes + from, count);
+        CHECK(sj_crc32c(0, bytes + from, count) == expected);
+        CHECK(sj_crc32c_portable(0, bytes + from, count) == expected);
+        uint32_t before = sj_crc32c(0, bytes + from, first);
+        CHECK(sj_crc32c(before, bytes + from + first, count - first) == expected);
+    }
+}
+
+/* ------------------------------------------------------------------ what changes is marked */
+
+#ifdef SJ_SEAM
+
+static struct sj_segment *watched;
+static uint64_t watched_stores, watched_marks;
+
+/* Before a store to a page, its checksum is gone. */
+static void watch(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    uint64_t page = ((uint64_t)(uintptr_t)at - (uint64_t)(uintptr_t)watched->base) / SJ_PAGE;
+    if (event != SJ_SEAM_STORE)
+        return;
+    watched_marks += page >= watched->reserved / SJ_PAGE;
+    if (page < 2 || page >= watched->reserved / SJ_PAGE)
+        return;
+    watched_stores++;
+    CHECK(sj_sums_at(watched, (uint64_t)(uintptr_t)at / SJ_PAGE) == 0);
+}
+
+static void nothing_changes_that_is_not_marked(void)
+{
+    struct sj_segment *segment = test_segment("marked");
+    world_create(segment);
+    watched = segment;
+    sj_seam_hook = watch;
+    for (uint32_t step = 0; step < 3000; step++) {
+        uint64_t action = test_below(100), number = test_below(700);
+        if (action == 0 && segment->tx.depth < 3)
+            CHECK_OK(sj_tx_begin(segment));
+        else if (action == 1 && segment->tx.depth > 0)
+            CHECK_OK(sj_tx_commit(segment));
+        else if (action == 2 && segment->tx.depth > 0)
+            sj_tx_abort(segment);
+        else if (action < 8)
+            CHECK_OK(sj_segment_sync(segment)); /* marked pages become few */
+        else if (action < 30)
+            world_delete(segment, number);
+        else
+            CHECK_OK(world_put(segment, number, action < 33 ? test_below(40000) : action));
+        if (step % 97 == 0 && segment->tx.depth == 0)
+            no_false_alarm(segment);
+    }
+    while (segment->tx.depth > 0)
+        CHECK_OK(sj_tx_commit(segment));
+    CHECK_OK(sj_tx_begin(segment)); /* a log of several extents, in use, kept, and released */
+    for (uint64_t i = 0; i < 60000; i++)
+        CHECK_OK(world_put(segment, i % 50, i % 7));
+    CHECK(segment->log->extents > 2);
+    CHECK_OK(sj_tx_commit(segment));
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK(segment->log->extents == 2);
+    CHECK_OK(sj_tx_begin(segment));
+    for (uint64_t i = 0; i < 30000; i++)
+        CHECK_OK(world_put(segment, i % 50, i % 7));
+    sj_tx_forget(segment); /* as if the process had died */
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(watched_stores > 100000 && watched_marks > 1000);
+    CHECK_OK(sj_segment_close(segment, true));
+    sj_seam_hook = NULL;
+    segment = test_reopen("marked");
+    all_have_sums(segment);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+#endif
+
+/* ------------------------------------------------------------------ the life of the file */
+
+/* A segment with something in it, closed. */
+static void make_closed(const char *name)
+{
+    struct sj_segment *segment = test_segment(name);
+    world_create(segment);
+    for (uint64_t i = 0; i < 300; i++)
+        CHECK_OK(world_put(segment, i, i % 100));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void change(const char *name, uint64_t number)
+{
+    struct sj_segment *segment = test_reopen(name);
+    CHECK_OK(world_put(segment, number, 60));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+/* Opens for reading: pages that have checksums which count, none of which is wrong. */
+static uint64_t verified(const char *name, uint64_t *pages)
+{
+    struct sj_segment *segment;
+    CHECK_OK(sj_segment_open(test_path(name), false, true, false, &segment));
+    uint64_t found = no_false_alarm(segment);
+    *pages = sj_segment_committed(segment) / SJ_PAGE;
+    CHECK_OK(sj_segment_close(segment, true));
+    return found;
+}
+
+static void is_verified(const char *name)
+{
+    uint64_t pages;
+    CHECK(verified(name, &pages) == pages);
+}
+
+static void is_unknown(const char *name)
+{
+    uint64_t pages;
+    CHECK(verified(name, &pages) == 2); /* the superblocks have checksums of their own */
+}
+
+static void a_closed_segment_has_all_its_checksums(void)
+{
+    make_closed("closed");
+    is_verified("closed");
+    for (uint64_t i = 0; i < 20; i++) {
+        change("closed", i * 13);
+        is_verified("closed");
+    }
+    CHECK_OK(sj_segment_close(test_reopen("closed"), true)); /* without a change */
+    is_verified("closed");
+}
+
+static void in_use_pages_that_did_not_change_have_theirs(void)
+{
+    uint64_t pages;
+    make_closed("in_use");
+    struct sj_segment *segment = test_reopen("in_use");
+    CHECK_OK(world_put(segment, 7, 60));
+    uint64_t found = no_false_alarm(segment);
+    CHECK(found < sj_segment_committed(segment) / SJ_PAGE - 20 && found > 60);
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK(no_false_alarm(segment) > found);
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK_OK(world_put(segment, 8, 60));
+    uint64_t inside = no_false_alarm(segment);
+    CHECK_OK(sj_segment_sync(segment)); /* sets none: what has changed may change again */
+    CHECK(no_false_alarm(segment) == inside);
+    CHECK_OK(sj_tx_commit(segment));
+    found = no_false_alarm(segment);
+    CHECK_OK(sj_segment_close(segment, false)); /* others are there */
+    CHECK(verified("in_use", &pages) == found && found < pages);
+    CHECK_OK(sj_segment_close(test_reopen("in_use"), true)); /* the last one makes the rest */
+    is_verified("in_use");
+}
+
+static void without_its_file_or_with_another_one_nothing_is_believed(void)
+{
+    make_closed("one");
+    make_closed("two");
+    struct image one = read_file(sums_path("one"));
+    CHECK(unlink(sums_path("one")) == 0);
+    is_unknown("one");
+    CHECK_OK(sj_segment_close(test_reopen("one"), true));
+    is_unknown("one"); /* nothing has changed, nothing was computed */
+    change("one", 3);
+    is_verified("one");
+    write_file(sums_path("two"), &one);
+    is_unknown("two");
+    change("two", 3);
+    is_verified("two");
+    write_file(sums_path("one"), &one); /* its own, but older */
+    is_unknown("one");
+    change("one", 4);
+    is_verified("one");
+}
+
+/* A segment that was restored without its checksums, and copies that went their own ways. */
+static void an_older_or_another_copy_is_not_believed(void)
+{
+    make_closed("copied");
+    struct image segment = read_file(test_path("copied")), sums = read_file(sums_path("copied"));
+    change("copied", 5);
+    struct image later = read_file(test_path("copied")), later_sums = read_file(sums_path("copied"));
+    write_file(test_path("copied"), &segment);
+    is_unknown("copied");
+    change("copied", 6); /* as many changes as the other one has seen */
+    is_verified("copied");
+    struct image mine = read_file(test_path("copied"));
+    write_file(sums_path("copied"), &later_sums);
+    is_unknown("copied");
+    write_file(test_path("copied"), &later);
+    is_verified("copied");
+    write_file(sums_path("copied"), &sums);
+    write_file(test_path("copied"), &segment);
+    is_verified("copied");
+    write_file(test_path("copied"), &mine);
+    is_unknown("copied");
+}
+
+/* While one process has changed the segment, a copy from before is put in its place. */
+static void a_copy_from_before_a_sync_is_not_believed(void)
+{
+    make_closed("synced");
+    struct image before = read_file(test_path("synced"));
+    struct sj_segment *segment = test_reopen("synced");
+    CHECK_OK(world_put(segment, 9, 60));
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK_OK(sj_segment_close(segment, false));
+    write_file(test_path("synced"), &before);
+    is_unknown("synced");
+}
+
+/* A process that cannot mark pages leaves the others without checksums that count. */
+static void changes_without_marks_are_not_believed(void)
+{
+    uint64_t pages;
+    make_closed("unmarked");
+    char aside[160];
+    snprintf(aside, sizeof aside, "%s-aside", test_path("unmarked"));
+    struct sj_segment *segment = test_reopen("unmarked");
+    CHECK(rename(sums_path("unmarked"), aside) == 0);
+    CHECK(mkdir(sums_path("unmarked"), 0700) == 0); /* neither opened nor made */
+    CHECK_OK(world_put(segment, 11, 60));
+    CHECK(segment->sums == NULL);
+    CHECK(rmdir(sums_path("unmarked")) == 0);
+    CHECK(rename(aside, sums_path("unmarked")) == 0);
+    CHECK(no_false_alarm(segment) == 2);
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK(no_false_alarm(segment) == 2);
+    CHECK_OK(sj_segment_close(segment, false));
+    /* The next process finds a segment in use without checksums, and does not begin any. */
+    segment = test_reopen("unmarked");
+    CHECK_OK(world_put(segment, 12, 60));
+    CHECK(segment->sums == NULL);
+    CHECK_OK(sj_segment_close(segment, false));
+    CHECK(verified("unmarked", &pages) == 2);
+    CHECK_OK(sj_segment_close(test_reopen("unmarked"), true));
+    is_verified("unmarked");
+}
+
+/* The file is removed while it is in use: who comes later cannot see the marks in it. */
+static void a_file_removed_while_in_use_is_not_believed(void)
+{
+    make_closed("removed");
+    struct sj_segment *segment = test_reopen("removed");
+    CHECK_OK(world_put(segment, 11, 60));
+    struct image sums = read_file(sums_path("removed"));
+    CHECK(unlink(sums_path("removed")) == 0);
+    CHECK_OK(world_put(segment, 12, 60));
+    CHECK(no_false_alarm(segment) == 2);
+    CHECK_OK(sj_segment_close(segment, true));
+    is_verified("removed");
+    write_file(sums_path("removed"), &sums);
+    is_unknown("removed");
+}
+
+static void a_segment_that_lost_its_name_leaves_others_alone(void)
+{
+    make_closed("named");
+    struct sj_segment *segment = test_reopen("named");
+    CHECK(unlink(test_path("named")) == 0);
+    CHECK(unlink(sums_path("named")) == 0);
+    CHECK_OK(world_put(segment, 11, 60));
+    CHECK(segment->sums == NULL);
+    CHECK_OK(sj_segment_close(segment, true));
+    CHECK(access(sums_path("named"), F_OK) != 0);
+}
+
+/* ------------------------------------------------------------------ naming what is damaged */
+
+static void describes(const struct sj_segment *segment, const void *at, const char *expected)
+{
+    char text[200];
+    uint64_t offset = (uint64_t)(uintptr_t)at - (uint64_t)(uintptr_t)segment->base;
+    sj_segment_describe(segment, offset, text, sizeof text);
+    if (strcmp(text, expected) != 0)
+        fprintf(stderr, "offset 0x%" PRIx64 ": '%s', not '%s'\n", offset, text, expected);
+    CHECK(strcmp(text, expected) == 0);
+}
+
+static void every_page_is_described(void)
+{
+    struct sj_segment *segment = test_segment("described");
+    struct sj_btree tree;
+    struct sj_root *root;
+    char text[200];
+    world_create(segment);
+    CHECK_OK(world_put(segment, 1, 20));
+    CHECK_OK(world_put(segment, 2, 100000));
+    CHECK_OK(world_put(segment, 3, 9 << 20));
+    world_tree(segment, &tree);
+    CHECK_OK(sj_root_find(segment, "tree", 4, &root));
+    const char *base = segment->base;
+    describes(segment, base, "superblock A");
+    describes(segment, base + 5000, "superblock B");
+    describes(segment, base + 8192, "the page descriptors of chunk 0");
+    describes(segment, base + 16384, "the root page");
+    describes(segment, base + 20480, "the header of the log");
+    describes(segment, base + 24576, "the log");
+    describes(segment, base + 90112, "the chunk directory");
+    describes(segment, root,
+              "a slab of 32-byte blocks (B-tree heads, names of structures, hash map directories)");
+    describes(segment, (void *)(uintptr_t)tree.head->top, "a slab of 512-byte blocks (B-tree leaves)");
+    bool run = false, huge = false, free_page = false;
+    for (uint64_t at = 0; at < sj_segment_committed(segment); at += SJ_PAGE) {
+        sj_segment_describe(segment, at, text, sizeof text);
+        run |= strcmp(text, "a block of 25 pages (keys with values)") == 0;
+        huge |= strcmp(text, "a block of 3072 pages (keys with values)") == 0;
+        free_page |= strcmp(text, "a free page of chunk 0") == 0;
+    }
+    CHECK(run && huge && free_page);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+int main(void)
+{
+    test_begin();
+    crc32c_is_what_rfc_3720_says();
+    every_way_to_it_gives_the_same();
+#ifdef SJ_SEAM
+    nothing_changes_that_is_not_marked();
+#endif
+    a_closed_segment_has_all_its_checksums();
+    in_use_pages_that_did_not_change_have_theirs();
+    without_its_file_or_with_another_one_nothing_is_believed();
+    an_older_or_another_copy_is_not_believed();
+    a_copy_from_before_a_sync_is_not_believed();
+    changes_without_marks_are_not_believed();
+    a_file_removed_while_in_use_is_not_believed();
+    a_segment_that_lost_its_name_leaves_others_alone();
+    every_page_is_described();
+    return 0;
+}
