@@ -3,7 +3,8 @@
  * crc32c.c: CRC-32C by the CPU's instruction, in three interleaved streams, or by tables.
  *
  *   |---- lane ----|---- lane ----|---- lane ----| …     three lanes at once, for the instruction
- *        a              b              c                 takes three cycles and one can begin in each
+ *        a              b              c                 takes three cycles and one can begin in
+ *        each
  *
  * A checksum is linear: that of a followed by b is shift(a) ^ b, where shift appends as many zero
  * bytes as b has. Lanes have one length, so shift is four look-ups, one for each byte.

@@ -216,6 +216,7 @@ void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks)
 {
     sj_sums_mark_word(segment, word_at(segment, at));
     sj_store(word_at(segment, at), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
+    sj_flush(segment->domain, word_at(segment, at), sizeof(uint64_t));
 }
 
 void sj_chunks_clear_log(struct sj_segment *segment, uint64_t at)

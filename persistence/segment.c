@@ -4,7 +4,8 @@
  *
  * Crash rules. A segment is made in a file without a name, which gets its name when it is complete.
  * The file grows before root_page->committed says so, and committed only rises. The superblock says
- * "not clean" before the first change of a process, "clean" after the last one's data is synced and has checksums (sums.h).
+ * "not clean" before the first change of a process, "clean" after the last one's data is synced and
+ * has checksums (sums.h).
  */
 #include "persistence/segment.h"
 

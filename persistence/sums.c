@@ -3,8 +3,8 @@
  * sums.c: the file of checksums of pages (sums_layout.h has the format).
  *
  * Fault model: processes die at any instruction; the machine stops, then any subset of what was not
- * synced is on disk; files are removed, replaced by older copies, mixed up. Damage of a page at rest
- * must be found; a page that is as it was last stored must never be taken for a damaged one.
+ * synced is on disk; files are removed, replaced by older copies, mixed up. Damage of a page at
+ * rest must be found; a page that is as it was last stored must never be taken for a damaged one.
  *
  * I1  Before a page changes its sum is 0 (marked). Whoever changes it sees to that: ranges are
  *     logged (log.c) or announced (sj_tx_fresh) first, and that marks them. Pages that change
@@ -12,13 +12,14 @@
  *     them, and stay so until the segment is closed: those below the chunk directory, log extents.
  * I2  The bit of a chunk is set before a sum in it becomes 0, and cleared when none is: who looks
  *     for marked pages looks there alone.
- * I3  The sums count for a segment when a state word names its superblock, and that says "clean", or
- *     "in use" in this boot (or on a backing that does not outlive a boot). Else all is as if there
- *     were none.
- * I4  Who changes a segment first writes a superblock that never was before: its sequence number and
- *     nonce are new. Who marks pages names it here before; who does not (an older version, no rights,
- *     no room) leaves the segment with one that is named nowhere. So restored copies, copies that
- *     went their own ways, and changes without marks make sums that do not count, not false ones.
+ * I3  The sums count for a segment when a state word names its superblock, and that says "clean",
+ *     or "in use" in this boot (or on a backing that does not outlive a boot). Else all is as if
+ *     there were none.
+ * I4  Who changes a segment first writes a superblock that never was before: its sequence number
+ *     and nonce are new. Who marks pages names it here before; who does not (an older version, no
+ *     rights, no room) leaves the segment with one that is named nowhere. So restored copies,
+ *     copies that went their own ways, and changes without marks make sums that do not count, not
+ *     false ones.
  * I5  Sums that do not count come to count again, with all pages marked, only when nobody is
  *     changing the segment without marking: its superblock said "clean" until now, or its last
  *     process is closing it. Their file is a new one.

@@ -4,7 +4,8 @@
  * the rules).
  *
  *   page      ──sj_sums_mark, before it changes──→ marked ──sj_sums_set, when it is at rest──→ page
- *   sums      ──the first change of a process──→ named, in use ──the last one closes──→ named, clean
+ *   sums      ──the first change of a process──→ named, in use ──the last one closes──→ named,
+ *   clean
  *             ──a change by who cannot mark──→ named by nobody: they count for nothing
  *
  * The first half is the file itself, for whoever has pages and their checksums; numbers of pages
@@ -42,8 +43,8 @@ struct sj_sums_range {
 int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bool writable,
                  struct sj_sums *sums);
 
-/* Makes a new file for `pages` pages, all of them marked, in place of one that may be there; complete
- * and synced when it appears. SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
+/* Makes a new file for `pages` pages, all of them marked, in place of one that may be there;
+ * complete and synced when it appears. SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
 int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
                    uint64_t pages, struct sj_sums *sums);
 

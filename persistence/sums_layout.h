@@ -5,8 +5,8 @@
  *
  *   offset   bytes                           what
  *   0        4096                            header
- *   4096     1 bit for each 1024 pages       chunks in which a page may have no checksum, whole pages
- *   then     4 for each page                 checksums, to the last page that the segment has
+ *   4096     1 bit for each 1024 pages       chunks in which a page may have no checksum, whole
+ *   pages then     4 for each page                 checksums, to the last page that the segment has
  *
  * The checksum of a page is its CRC-32C, 1 in place of 0; 0 stands for "none": the page may have
  * changed since there was one. The superblocks (pages 0 and 1) have none: they have their own.

@@ -261,8 +261,8 @@ void sj_segment_sums_settle(struct sj_segment *segment, uint64_t present)
 
 /* ------------------------------------------------------------------ at rest */
 
-/* Before sums are set, those of other states of the segment are given up (I9); a word that may stand
- * for a torn superblock stays (I8). Whether one does. */
+/* Before sums are set, those of other states of the segment are given up (I9); a word that may
+ * stand for a torn superblock stays (I8). Whether one does. */
 static bool settle_whole(const struct sj_segment *segment, const struct sj_super *super,
                          struct sj_sums *sums)
 {

@@ -168,8 +168,8 @@ int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t wh
     return SJ_OK;
 }
 
-/* Makes the superblock one that never was before, and has the checksums name it; if that fails, it is
- * one that they do not name. */
+/* Makes the superblock one that never was before, and has the checksums name it; if that fails, it
+ * is one that they do not name. */
 static int seal(struct sj_segment *segment, uint64_t present, struct sj_super *super)
 {
     if (segment->domain->sums &&

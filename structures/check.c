@@ -32,9 +32,9 @@ struct census {
     struct sj_check_report *report;
     uint64_t *owned;
     uint64_t granules;
-    uint64_t found;    /* owned blocks that the heap has in use */
-    uint64_t done;     /* bytes, of the progress */
-    uint64_t told;     /* of those, when it was last told */
+    uint64_t found; /* owned blocks that the heap has in use */
+    uint64_t done;  /* bytes, of the progress */
+    uint64_t told;  /* of those, when it was last told */
     uint64_t total;
     uint64_t *damaged; /* pages that the repair has to accept; grown by doubling */
     uint64_t damaged_count;
@@ -160,8 +160,8 @@ static int compare(void *context, uint64_t block, uint64_t bytes)
     return SJ_OK;
 }
 
-int sj_check_structure(struct sj_segment *segment, const struct sj_root *root,
-                       sj_heap_visit *visit, void *context, uint64_t *items)
+int sj_check_structure(struct sj_segment *segment, const struct sj_root *root, sj_heap_visit *visit,
+                       void *context, uint64_t *items)
 {
     struct sj_btree tree;
     struct sj_hashmap map;

@@ -26,7 +26,8 @@ struct sj_check_options {
     /* Called now and then with the bytes that are done and those that there are; nonzero ends the
      * check with SJ_EINTR. Or NULL. */
     int (*progress)(void *context, uint64_t done, uint64_t total);
-    /* The repair is going to accept what the checksums say is damaged: one call for each. Or NULL. */
+    /* The repair is going to accept what the checksums say is damaged: one call for each. Or
+     * NULL. */
     void (*accepted)(void *context, const char *what);
     void *context;
 };
@@ -35,9 +36,9 @@ struct sj_check_options {
  * Reads everything; the caller has a read hold. The first damage ends it: SJ_ECORRUPT with the
  * place, and `report` has what was found until then. Leaks are no damage. SJ_EINTR, SJ_ENOMEM.
  *
- * With `repair` the caller has a write hold and no transaction. When all but the checksums is whole,
- * leaks are freed in one transaction, and checksums are made anew of what the pages hold now;
- * else nothing is changed. SJ_EINVAL (in a transaction), SJ_EFULL, SJ_EIO.
+ * With `repair` the caller has a write hold and no transaction. When all but the checksums is
+ * whole, leaks are freed in one transaction, and checksums are made anew of what the pages hold
+ * now; else nothing is changed. SJ_EINVAL (in a transaction), SJ_EFULL, SJ_EIO.
  *
  * Cost: O(bytes of the file); one bit for 16 bytes of it in memory.
  */

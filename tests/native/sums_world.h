@@ -56,7 +56,8 @@ static inline int world_put(struct sj_segment *segment, uint64_t number, uint64_
     uint8_t *value = malloc(bytes + 1);
     CHECK(value != NULL);
     memset(value, (int)number, bytes);
-    struct sj_key key = {.bytes = (const uint8_t *)text, .size = (uint32_t)sprintf(text, "%" PRIu64, number)};
+    struct sj_key key = {.bytes = (const uint8_t *)text,
+                         .size = (uint32_t)sprintf(text, "%" PRIu64, number)};
     struct sj_value large = {.bytes = value, .size = bytes};
     int error = sj_btree_put(&tree, &key, &large, SJ_PUT_ALWAYS, &existed);
     key = (struct sj_key){.word = number};
@@ -72,7 +73,8 @@ static inline void world_delete(struct sj_segment *segment, uint64_t number)
     struct sj_btree tree;
     char text[32];
     world_tree(segment, &tree);
-    struct sj_key key = {.bytes = (const uint8_t *)text, .size = (uint32_t)sprintf(text, "%" PRIu64, number)};
+    struct sj_key key = {.bytes = (const uint8_t *)text,
+                         .size = (uint32_t)sprintf(text, "%" PRIu64, number)};
     int error = sj_btree_delete(&tree, &key);
     CHECK(error == SJ_OK || error == SJ_ENOTFOUND);
 }

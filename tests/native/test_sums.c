@@ -224,7 +224,8 @@ static void an_older_or_another_copy_is_not_believed(void)
     make_closed("copied");
     struct image segment = read_file(test_path("copied")), sums = read_file(sums_path("copied"));
     change("copied", 5);
-    struct image later = read_file(test_path("copied")), later_sums = read_file(sums_path("copied"));
+    struct image later = read_file(test_path("copied")),
+                 later_sums = read_file(sums_path("copied"));
     write_file(test_path("copied"), &segment);
     is_unknown("copied");
     change("copied", 6); /* as many changes as the other one has seen */
@@ -344,7 +345,8 @@ static void every_page_is_described(void)
     describes(segment, base + 90112, "the chunk directory");
     describes(segment, root,
               "a slab of 32-byte blocks (B-tree heads, names of structures, hash map directories)");
-    describes(segment, (void *)(uintptr_t)tree.head->top, "a slab of 512-byte blocks (B-tree leaves)");
+    describes(segment, (void *)(uintptr_t)tree.head->top,
+              "a slab of 512-byte blocks (B-tree leaves)");
     bool run = false, huge = false, free_page = false;
     for (uint64_t at = 0; at < sj_segment_committed(segment); at += SJ_PAGE) {
         sj_segment_describe(segment, at, text, sizeof text);
