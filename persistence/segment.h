@@ -205,6 +205,15 @@ static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t 
 int sj_segment_failed(const char *path, const char *call);
 /* Makes the names in the directory of `path` durable. SJ_EIO. */
 int sj_segment_sync_directory(const char *path);
+/* fallocate: the file has room for those bytes. -1 and errno. */
+int sj_segment_allocate(int fd, uint64_t offset, uint64_t bytes);
+#define SJ_SEGMENT_GROWTH (64ull << 10) /* a segment's file has a multiple of it, if that fits */
+/* Opens the file of a segment, reads its status and the superblock that counts. `*writable`: in:
+ * wanted, out: had. Errors of sj_segment_inspect. */
+struct stat;
+struct sj_super;
+int sj_segment_open_file(const char *path, bool *writable, int *fd, struct stat *status,
+                         struct sj_super *super);
 /* A new file beside `path` without a name or, where the filesystem has none such, with the name
  * that is put into `temporary` (PATH_MAX bytes); else that is empty. -1 and errno. */
 int sj_segment_open_unnamed(const char *path, uint32_t mode, char *temporary);

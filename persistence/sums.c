@@ -60,6 +60,13 @@
 
 #define STATE_BITS 40
 
+/* Where the checksums begin, of a segment with that reserve. */
+static uint64_t table_offset(uint64_t reserved)
+{
+    uint64_t bits = reserved / (SJ_SUMS_CHUNK_PAGES * SJ_PAGE);
+    return SJ_SUMS_CHANGED_AT + (bits / 8 + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
+}
+
 /* ------------------------------------------------------------------ state words */
 
 /* The word that names the superblock with that checksum; 0: none. */
@@ -129,14 +136,14 @@ const char *sj_sums_header_fault(const struct sj_sums_header *header)
 static int map(struct sj_sums *sums, const char *path, uint64_t reserved, bool writable)
 {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-    sums->bytes = sj_sums_bytes(reserved, reserved / SJ_PAGE);
+    sums->bytes = table_offset(reserved) + reserved / SJ_PAGE * sizeof *sums->sum;
     char *at = mmap(NULL, sums->bytes, protection, MAP_SHARED | MAP_NORESERVE, sums->fd, 0);
     if (at == MAP_FAILED)
         return sj_segment_failed(path, "mmap");
     madvise(at, sums->bytes, MADV_DONTDUMP);
     sums->header = (struct sj_sums_header *)at;
     sums->changed = (uint64_t *)(at + SJ_SUMS_CHANGED_AT);
-    sums->sum = (uint32_t *)(at + sj_sums_table_at(reserved));
+    sums->sum = (uint32_t *)(at + table_offset(reserved));
     return SJ_OK;
 }
 
@@ -161,7 +168,7 @@ static int check_file(struct sj_sums *sums, const char *path, const uint8_t uuid
     if (header.version != SJ_SUMS_VERSION || header.page_bytes != SJ_PAGE ||
         header.reserved != reserved || memcmp(header.uuid, uuid, sizeof header.uuid) != 0)
         return sj_error(SJ_ENOTFOUND, "%s: has the checksums of something else", path);
-    uint64_t table_at = sj_sums_table_at(reserved), size = (uint64_t)status.st_size;
+    uint64_t table_at = table_offset(reserved), size = (uint64_t)status.st_size;
     if (size < table_at)
         return sj_error(SJ_ECORRUPT, "%s: expected checksums, found a file of %llu bytes", path,
                         (unsigned long long)size);

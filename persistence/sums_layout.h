@@ -49,17 +49,4 @@ _Static_assert(offsetof(struct sj_sums_header, reserved) == 32, "media");
 _Static_assert(offsetof(struct sj_sums_header, checksum) == 40, "media");
 _Static_assert(offsetof(struct sj_sums_header, state) == 64, "media");
 
-/* Where the checksums begin, of a segment with that reserve. */
-static inline uint64_t sj_sums_table_at(uint64_t reserved)
-{
-    uint64_t bits = reserved / (SJ_SUMS_CHUNK_PAGES * SJ_PAGE);
-    return SJ_SUMS_CHANGED_AT + (bits / 8 + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
-}
-
-/* Bytes of the file that has the checksums of so many pages. */
-static inline uint64_t sj_sums_bytes(uint64_t reserved, uint64_t pages)
-{
-    return sj_sums_table_at(reserved) + (pages * 4 + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
-}
-
 #endif

@@ -43,7 +43,8 @@ from spacejmp.persistence.errors import (
 )
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
-from spacejmp.structures.store import CheckReport, RootInfo, Store, StoreStats, open
+from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.store import Store, open
 
 __all__ = [
     "AddressConflictError",

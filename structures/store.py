@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from spacejmp._space import Hold, Space, attached_spaces
 from spacejmp.arena import DEFAULT_RESERVED
@@ -27,6 +27,7 @@ from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_id, codec_name
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 
 if TYPE_CHECKING:
     import os
@@ -38,60 +39,12 @@ if TYPE_CHECKING:
     from spacejmp.records import VasRecord
     from spacejmp.structures._mapping import MappingCore
 
-__all__ = ["CheckReport", "RootInfo", "Store", "StoreStats", "open"]
+__all__ = ["Store", "open"]
 
 Flag = Literal["r", "w", "c", "n"]
 
 _KINDS: dict[int, type[BTree | HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
 _KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
-
-
-class RootInfo(NamedTuple):
-    """What a store says of one of its structures."""
-
-    name: str
-    kind: str
-    """"btree" or "hashmap"."""
-    key: str
-    """The key codec."""
-    value: str
-    """The value codec."""
-
-
-class StoreStats(NamedTuple):
-    """What the bytes of a store's file are used for."""
-
-    file_bytes: int
-    """Bytes that the file has."""
-    live_bytes: int
-    """Bytes of blocks in use, rounded up to their size class."""
-    live_blocks: int
-    free_bytes: int
-    """Bytes that can be used without growing the file."""
-    meta_bytes: int
-    """Superblocks, log, descriptors, slab headers."""
-
-
-class CheckReport(NamedTuple):
-    """What `Store.check` went through."""
-
-    structures: int
-    items: int
-    blocks: int
-    """Blocks that structures and roots have."""
-    bytes: int
-    leaked_blocks: int
-    """Blocks in use that nothing leads to; they cost space and harm nothing."""
-    leaked_bytes: int
-    verified_pages: int
-    """Pages of the file whose checksum fits."""
-    unverified_pages: int
-    """Pages that may have changed since there was a checksum of them, or never had one."""
-    freed_blocks: int
-    """Blocks that nothing led to, which a repair has freed."""
-    freed_bytes: int
-    accepted: tuple[str, ...]
-    """Damage by the checksums, each with its place, that a repair has taken for good."""
 
 
 def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open

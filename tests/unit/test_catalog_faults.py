@@ -294,6 +294,8 @@ def test_each_step_is_synced_before_the_next(catalog: Catalog, home: Path) -> No
     assert journal.events == [
         "rename seg/genes.seg seg/.removed",
         "fsync seg/",
+        "unlink seg/genes.seg.log0",
+        "unlink seg/genes.seg.log1",
         "unlink vas/genes.vas",
         "fsync vas/",
         f"unlink lock/{lock.name}",

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store says of itself: its structures, its bytes, what a check has found."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["CheckReport", "RootInfo", "StoreStats"]
+
+
+class RootInfo(NamedTuple):
+    """What a store says of one of its structures."""
+
+    name: str
+    kind: str
+    """"btree" or "hashmap"."""
+    key: str
+    """The key codec."""
+    value: str
+    """The value codec."""
+
+
+class StoreStats(NamedTuple):
+    """What the bytes of a store's file are used for."""
+
+    file_bytes: int
+    """Bytes that the file has."""
+    live_bytes: int
+    """Bytes of blocks in use, rounded up to their size class."""
+    live_blocks: int
+    free_bytes: int
+    """Bytes that can be used without growing the file."""
+    meta_bytes: int
+    """Superblocks, log, descriptors, slab headers."""
+
+
+class CheckReport(NamedTuple):
+    """What `Store.check` went through."""
+
+    structures: int
+    items: int
+    blocks: int
+    """Blocks that structures and roots have."""
+    bytes: int
+    leaked_blocks: int
+    """Blocks in use that nothing leads to; they cost space and harm nothing."""
+    leaked_bytes: int
+    verified_pages: int
+    """Pages of the file whose checksum fits."""
+    unverified_pages: int
+    """Pages that may have changed since there was a checksum of them, or never had one."""
+    freed_blocks: int
+    """Blocks that nothing led to, which a repair has freed."""
+    freed_bytes: int
+    accepted: tuple[str, ...]
+    """Damage by the checksums, each with its place, that a repair has taken for good."""
