@@ -59,7 +59,7 @@ from spacejmp.home import (
     stems,
 )
 from spacejmp.library import use_forced_granularity
-from spacejmp.names import check_name
+from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
     CorruptError,
@@ -548,14 +548,7 @@ class Catalog:
 
     def _not_found(self, name: str) -> NotFoundError:
         """Make the error that says which names there are instead."""
-        import difflib
-
-        names = self.names()
-        near = difflib.get_close_matches(name, names, n=3)
-        if near:
-            found = f"did you mean {' or '.join(map(repr, near))}?"
-        else:
-            found = f"found {len(names)} others, none alike; check the name and the home"
+        found = resembling(name, self.names())
         return NotFoundError(f"there is no store {name!r} in {self.home!r}: {found}")
 
     # Removal.
@@ -579,8 +572,9 @@ class Catalog:
         """Clear away what belonged to a segment that was removed, itself last."""
         uuid, _, name = os.path.basename(removed)[len(_REMOVED) :].partition("-")
         if status_of(self._segment_file(name)) is None:
-            for number in range(2):
-                unlink_if_there(f"{self._segment_file(name)}.log{number}")
+            logs = (f"{self._segment_file(name)}.log{number}" for number in range(2))
+            if sum(map(unlink_if_there, logs)):
+                sync_directory(os.path.dirname(removed))
             unlink_if_there(self._record_file(name))
             sync_directory(os.path.join(self.home, "vas"))
         infos = self._scan().values()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from spacejmp.persistence.errors import InvalidNameError
 
-__all__ = ["NAME_MAX", "ROOT_NAME_MAX", "check_name", "check_root_name"]
+__all__ = ["NAME_MAX", "ROOT_NAME_MAX", "check_name", "check_root_name", "resembling"]
 
 NAME_MAX = 128
 """The longest name of a store or segment, in characters."""
@@ -108,6 +108,22 @@ def check_root_name(name: str) -> bytes:
         f"root name {_shown(name)}: expected 1 to {ROOT_NAME_MAX} bytes of UTF-8 without NUL and "
         f"surrogates; found {found}; choose another name"
     )
+
+
+def resembling(name: str, names: list[str]) -> str:
+    """Say which of these names may have been meant by one that is not among them.
+
+    Examples
+    --------
+    >>> resembling("gene", ["genes", "reads"])
+    "did you mean 'genes'?"
+    """
+    import difflib
+
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"found {len(names)} others, none alike; check the name and the home"
 
 
 def _fault(name: str) -> str | None:

@@ -268,8 +268,8 @@ class Journal:
         self.fsync(fd)
 
     def note_unlink(self, path: str) -> None:
-        self.events.append(f"unlink {self.short(path)}")
         self.unlink(path)
+        self.events.append(f"unlink {self.short(path)}")
 
     def note_rename(self, source: str, target: str) -> None:
         self.events.append(f"rename {self.short(source)} {self.short(target)}")
