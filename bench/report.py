@@ -278,13 +278,13 @@ def markdown_report(results: Results, clock: Clock) -> str:
     return "\n\n".join(parts)
 
 
-def put_into(document: Path, report: str) -> None:
+def put_into(document: Path, report: str, begin: str = BEGIN) -> None:
     """Replace what is between the marks of a document."""
     text = document.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    new, count = pattern.subn(lambda _: f"{BEGIN}\n\n{report}\n\n{END}", text)
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
+    new, count = pattern.subn(lambda _: f"{begin}\n\n{report}\n\n{END}", text)
     if count != 1:
-        raise SystemExit(f"{document}: expected the marks once:\n{BEGIN}\n{END}")
+        raise SystemExit(f"{document}: expected the marks once:\n{begin}\n{END}")
     document.write_text(new, encoding="utf-8")
 
 
