@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -322,15 +322,29 @@ def fill_disk(name: str, filesystem: str, scratch: Path) -> dict[str, Any]:
         return {"full": full.said, "same": same.said, "more": "yes" if more.clean else more.said}
 
     ending = Child(insert).end()
-    ballast.unlink(missing_ok=True)
     acknowledged = shared[0]
     result = {"commits": acknowledged, **(ending.result or {"full": ending.fate})}
-    expected = contents_when_full(acknowledged)
-    found = examined(name, directory, expected)
-    if isinstance(found, Findings) and found.wrong == FULL_CHANGES:  # that was not acknowledged
-        found = examined(name, directory, contents_when_full(acknowledged + 1))
-    result["reopened"] = describe(found)
+    expected = contents_when_full(acknowledged), contents_when_full(acknowledged + 1)
+    fill_up(ballast)
+    result["nothing free"] = reopened(name, directory, *expected)
+    ballast.unlink()
+    result["reopened"] = reopened(name, directory, *expected)
     return result
+
+
+def fill_up(file: Path) -> None:
+    """Write to it until the disk has nothing left."""
+    with file.open("ab", buffering=0) as filler, suppress(OSError):
+        while filler.write(bytes(PAGE)):
+            pass
+
+
+def reopened(name: str, directory: Path, expected: Pairs, one_more: Pairs) -> str:
+    """How it is in a new process; the commit in flight may be there, whole."""
+    found = examined(name, directory, expected)
+    if isinstance(found, Findings) and found.wrong == FULL_CHANGES:
+        found = examined(name, directory, one_more)
+    return describe(found)
 
 
 # --- kill -9 ------------------------------------------------------------------------------------
