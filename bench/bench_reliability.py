@@ -8,10 +8,10 @@ Workload    Stores of n entries, 62-bit int → up to 200 random bytes. A flip h
             random page that has something in it; the store was closed in peace. A cut takes away
             half of those pages. A child opens the store, lets it check itself, reads everything.
             The full disk: 64 MiB in a mount namespace of its own; commits of ten values of
-            4000 bytes until one fails, then 8 MiB are made free and taken again. Kills: a child commits one to
-            four random changes at a time, counts each commit in shared memory once it is
-            acknowledged, and is killed after a random number of them, or while it recovers. The
-            next child compares all that is there with the commits up to the count; the one in
+            4000 bytes until one fails, then 8 MiB are made free and taken again. Kills: a child
+            commits one to four random changes at a time, counts each commit in shared memory once
+            it is acknowledged, and is killed after a random number of them, or while it recovers.
+            The next child compares all that is there with the commits up to the count; the one in
             flight may be there, whole. "Power" takes the store's image in memory as well; what
             was written to a file and not synced stays, for a program cannot take that away: the
             crash explorer does (docs/reliability.md).
@@ -208,7 +208,7 @@ def full_table(figures: list[Figures]) -> Table:
     table = Table("The disk is full", headers)
     for told in figures:
         if "impossible" in told:
-            cells = [f"could not be run here: {told['impossible']}", "–", "–", "–"]
+            cells = [f"could not be run here: {told['impossible']}", *["–"] * 4]
         else:
             keys = ("full", "same", "more", "nothing free", "reopened")
             cells = [told.get(key, "–") for key in keys]

@@ -87,3 +87,51 @@ def test_durable_commits_are_counted_and_verified(tmp_path: Path) -> None:
         assert all(len(found) == 1 and found[0] > 0 for found in rates.values())
     assert "commits of BTree / SQLite, writers: 1" in told
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"], "it cleans up"
+
+
+@pytest.mark.slow
+@needs_lmdb
+def test_faults_are_done_and_told(tmp_path: Path) -> None:
+    file, document = tmp_path / "run.json", tmp_path / "document.md"
+    text = (ROOT / "docs/reliability.md").read_text()
+    document.write_text(text)
+    options = ["--n", "200", "--flips", "3", "--kills", "3", "--losses", "2"]
+    options += ["--directory", str(tmp_path), "--json", str(file), "--into", str(document)]
+    run(["bench.bench_reliability", *options])
+    data = json.loads(file.read_text())
+    assert {sum(told["outcomes"].values()) for told in data["flip"].values()} == {3}
+    assert {"BTree", "HashMap", "LMDB", "SQLite, FULL"} == set(data["flip"])
+    assert data["cut"]["BTree"]["before it is opened"] == "TruncatedError"
+    assert data["cut"]["BTree"]["while open, then read"] == "SegmentDamagedError"
+    for told in data["full"]:
+        assert "impossible" in told or told["commits"] > 0
+    for told in (*data["kill"], *data["power"]):
+        assert told["kills"] == (3 if told in data["kill"] else 2)
+        assert not told["unusual"]
+    assert sum(told["acknowledged"] for told in data["kill"]) > 0
+    told = document.read_text()
+    assert "| BTree, power | disk |" in told
+    assert "**The disk is full**" in told
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "document.md"}, "it cleans up"
+
+
+FORGETFUL = """
+import sys
+import bench.bench_reliability, bench.fault_stores
+commit = bench.fault_stores.Ours.commit
+bench.fault_stores.Ours.commit = lambda self, changes: commit(self, changes[1:])
+options = ["--only", "kill", "--who", "HashMap", "--kills", "12", "--directory", sys.argv[1]]
+sys.exit(bench.bench_reliability.main(options))
+"""
+
+
+def test_a_lost_change_is_noticed_by_the_kills(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "must not be: HashMap" in done.stderr
