@@ -301,8 +301,9 @@ def contents_when_full(commits: int) -> Pairs:
 def fill_disk(name: str, filesystem: str, scratch: Path) -> dict[str, Any]:
     """Insert until it fails; make room; go on; reopen."""
     point = mount(filesystem, scratch)
-    ballast = point / "ballast"
-    ballast.write_bytes(os.urandom(BALLAST_BYTES))
+    ballast, more_ballast = point / "ballast", point / "more"
+    for file in (ballast, more_ballast):
+        file.write_bytes(os.urandom(BALLAST_BYTES))
     directory = point / "store"
     shared = memoryview(mmap.mmap(-1, PAGE)).cast("Q")
 
@@ -328,6 +329,7 @@ def fill_disk(name: str, filesystem: str, scratch: Path) -> dict[str, Any]:
     fill_up(ballast)
     result["nothing free"] = reopened(name, directory, *expected)
     ballast.unlink()
+    more_ballast.unlink()
     result["reopened"] = reopened(name, directory, *expected)
     return result
 
