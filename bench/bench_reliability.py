@@ -271,6 +271,8 @@ def arguments_of(words: Sequence[str]) -> argparse.Namespace:
     add("--who", type=lambda text: text.split(","), metavar="STORES",
         help="stores whose names begin so: BTree,LMDB")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write all figures there")
+    add("--tell", type=Path, nargs="+", metavar="FILE",
+        help="tell what earlier runs found; of each fault, what the last one did")  # fmt: skip
     add("--markdown", action="store_true", help="print the tables as Markdown")
     add("--into", type=Path, metavar="DOCUMENT", help="put the tables between its marks")
     add("--directory", default="/var/tmp", help="where files go: no tmpfs (/var/tmp)")
@@ -297,6 +299,14 @@ def run(arguments: argparse.Namespace) -> Figures:
     return figures
 
 
+def tell(files: Sequence[Path]) -> Figures:
+    """What earlier runs found, a later one before an earlier one."""
+    figures: Figures = {}
+    for file in files:
+        figures.update(json.loads(file.read_text(encoding="utf-8")))
+    return figures
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Do the faults, report; 1 if a store of ours lost something, or died."""
     words = sys.argv[1:] if words is None else words
@@ -312,7 +322,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(__doc__)
         sys.stdout.flush()
     try:
-        figures = run(arguments)
+        figures = tell(arguments.tell) if arguments.tell else run(arguments)
     except VerificationError as error:
         print(f"verification failed: {error}", file=sys.stderr)
         return 1

@@ -198,7 +198,7 @@ def cut(name: str, scratch: Path, n: int, seed: int) -> dict[str, str]:
     with copied(original, scratch / "copy") as directory:
         os.truncate(STORES[name](directory).data_file, middle)
         told["before it is opened"] = describe(examined(name, directory, pairs))
-    new = pairs_of(n, seed + 1)
+    new = pairs_of(n // 8, seed + 1)
     for what in ("read", "written"):
         with copied(original, scratch / "copy") as directory:
             change = new if what == "written" else {}
@@ -453,13 +453,15 @@ class KillCycle:
         for word in (ACKNOWLEDGED, VERDICT, LOST, HALF_DONE):
             self._shared[word] = NOT_YET
         child = Child(self._work)
-        if self._rng.random() < 0.2:
-            time.sleep(self._rng.uniform(0, 0.01))
-        else:
-            self._wait(child, self._rng.randrange(40))
-        if child.ended and self._shared[VERDICT] != BROKEN:
-            self.told.unusual.append("a child ended by itself; its traceback is above")
-        child.kill()
+        try:
+            if self._rng.random() < 0.2:
+                time.sleep(self._rng.uniform(0, 0.01))
+            else:
+                self._wait(child, self._rng.randrange(40))
+            if child.ended and self._shared[VERDICT] != BROKEN:
+                self.told.unusual.append("a child ended by itself; its traceback is above")
+        finally:
+            child.kill()
         self._count()
         if self._images:
             for image in self._images.iterdir():
