@@ -129,6 +129,7 @@ def _structure(store: sj.Store, root: sj.RootInfo) -> dict[str, Any]:
 
 _DOMAINS = {
     "shm": "memory (tmpfs): until the machine stops",
+    "dax": "persistent memory: survives power loss",
     "file": "file: a reboot in the midst of a change is noticed",
 }
 

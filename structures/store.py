@@ -484,7 +484,7 @@ class Store:
 
     @property
     def domain(self) -> str:
-        """The persistence domain: "shm" (tmpfs) or "file"."""
+        """The persistence domain: "shm" (tmpfs), "file", "wal" or "dax" (persistent memory)."""
         return self._space.domain
 
     def __enter__(self) -> Self:
