@@ -105,6 +105,7 @@ static bool cpu_has(enum sj_dax_flush flush)
     {.name = "dax",                                                                                \
      .durability = SJ_DURABILITY_POWER,                                                            \
      .outlives_reboot = true,                                                                      \
+     .sums = true,                                                                                 \
      .collects = true,                                                                             \
      .map_flags = (flags),                                                                         \
      .flush = (the_flush),                                                                         \

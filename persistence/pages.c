@@ -205,16 +205,15 @@ int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t
     /* A chunk that this transaction is about to take must not be taken for the log. */
     sj_tx_settle(segment);
     int error = reserve_chunks(segment, chunks, &first);
-    if (error != SJ_OK)
-        return error;
-    *at = chunk_address(segment, first);
-    sj_sums_mark(segment, (const void *)(uintptr_t)*at, chunks * SJ_CHUNK);
-    return SJ_OK;
+    if (error == SJ_OK)
+        *at = chunk_address(segment, first);
+    return error;
 }
 
 void sj_chunks_set_log(struct sj_segment *segment, uint64_t at, uint64_t chunks)
 {
     sj_sums_mark_word(segment, word_at(segment, at));
+    sj_sums_mark(segment, (const void *)(uintptr_t)at, chunks * SJ_CHUNK);
     sj_store(word_at(segment, at), CHUNK_WORD(SJ_CHUNK_LOG, 0, chunks));
     sj_flush(segment->domain, word_at(segment, at), sizeof(uint64_t));
 }

@@ -48,7 +48,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,6 +56,7 @@
 
 #include "persistence/checksum.h"
 #include "persistence/crc32c.h"
+#include "persistence/guard.h"
 #include "persistence/seam.h"
 
 #define STATE_BITS 40
@@ -133,10 +134,24 @@ const char *sj_sums_header_fault(const struct sj_sums_header *header)
     return NULL;
 }
 
+/* A page of the mapping is lost: nobody's sums count any more, nor what is marked in the page that
+ * takes its place. */
+static bool lost(void *owner, uint64_t at)
+{
+    const struct sj_sums *sums = owner;
+    if (sj_guard_backed(sums->fd, SJ_PAGE) == SJ_PAGE &&
+        pwrite(sums->fd, sums->nothing, sizeof sums->nothing,
+               offsetof(struct sj_sums_header, state)) < 0) {
+        /* It was opened for reading, or is lost itself: then it is not believed either. */
+    }
+    return sj_guard_zero_page(at);
+}
+
 static int map(struct sj_sums *sums, const char *path, uint64_t reserved, bool writable)
 {
     int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
     sums->bytes = table_offset(reserved) + reserved / SJ_PAGE * sizeof *sums->sum;
+    sums->nothing[0] = sums->nothing[1] = state_word(0);
     char *at = mmap(NULL, sums->bytes, protection, MAP_SHARED | MAP_NORESERVE, sums->fd, 0);
     if (at == MAP_FAILED)
         return sj_segment_failed(path, "mmap");
@@ -144,7 +159,31 @@ static int map(struct sj_sums *sums, const char *path, uint64_t reserved, bool w
     sums->header = (struct sj_sums_header *)at;
     sums->changed = (uint64_t *)(at + SJ_SUMS_CHANGED_AT);
     sums->sum = (uint32_t *)(at + table_offset(reserved));
-    return SJ_OK;
+    return sj_guard_add(at, sums->bytes, lost, sums);
+}
+
+void sj_sums_close(struct sj_sums *sums)
+{
+    if (sums->header != NULL) {
+        sj_guard_remove(sums->header);
+        munmap(sums->header, sums->bytes);
+    }
+    close(sums->fd);
+    free(sums);
+}
+
+/* Around an open file. */
+static int begin(int fd, const char *path, struct sj_sums **sums)
+{
+    if (fd < 0)
+        return sj_segment_failed(path, "open");
+    *sums = calloc(1, sizeof **sums);
+    if (*sums != NULL) {
+        (*sums)->fd = fd;
+        return SJ_OK;
+    }
+    close(fd);
+    return sj_error(SJ_ENOMEM, "%s", path);
 }
 
 /* Whether the open file has the checksums of that segment. */
@@ -177,18 +216,22 @@ static int check_file(struct sj_sums *sums, const char *path, const uint8_t uuid
 }
 
 int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bool writable,
-                 struct sj_sums *sums)
+                 struct sj_sums **opened)
 {
-    int flags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-    sums->fd = open(path, (writable ? O_RDWR : O_RDONLY) | flags);
-    if (sums->fd < 0)
-        return sj_segment_failed(path, "open");
-    int error = check_file(sums, path, uuid, reserved);
+    int flags = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    struct sj_sums *sums;
+    int error = begin(open(path, flags), path, &sums);
+    if (error != SJ_OK)
+        return error;
+    error = check_file(sums, path, uuid, reserved);
     if (error == SJ_OK)
         error = map(sums, path, reserved, writable);
-    if (error != SJ_OK)
-        close(sums->fd);
-    return error;
+    if (error != SJ_OK) {
+        sj_sums_close(sums);
+        return error;
+    }
+    *opened = sums;
+    return SJ_OK;
 }
 
 /* Fills in a new file, which has no name yet. */
@@ -196,52 +239,43 @@ static int lay_out(struct sj_sums *sums, const char *path, const uint8_t uuid[16
                    uint64_t reserved, uint64_t pages)
 {
     int error = map(sums, path, reserved, true);
+    if (error == SJ_OK)
+        error = sj_sums_back(sums, 0, pages);
     if (error != SJ_OK)
         return error;
-    error = sj_sums_back(sums, 0, pages);
-    if (error == SJ_OK) {
-        struct sj_sums_header header = {.magic = SJ_SUMS_MAGIC,
-                                        .version = SJ_SUMS_VERSION,
-                                        .page_bytes = SJ_PAGE,
-                                        .reserved = reserved,
-                                        .state = {state_word(0), state_word(0)}};
-        memcpy(header.uuid, uuid, sizeof header.uuid);
-        header.checksum = header_checksum(&header);
-        sj_copy(sums->header, &header, sizeof header);
-        error = sj_sums_sync(sums);
-    }
-    if (error != SJ_OK)
-        munmap(sums->header, sums->bytes);
-    return error;
+    struct sj_sums_header header = {.magic = SJ_SUMS_MAGIC,
+                                    .version = SJ_SUMS_VERSION,
+                                    .page_bytes = SJ_PAGE,
+                                    .reserved = reserved,
+                                    .state = {sums->nothing[0], sums->nothing[1]}};
+    memcpy(header.uuid, uuid, sizeof header.uuid);
+    header.checksum = header_checksum(&header);
+    sj_copy(sums->header, &header, sizeof header);
+    return sj_sums_sync(sums);
 }
 
 int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
-                   uint64_t pages, struct sj_sums *sums)
+                   uint64_t pages, struct sj_sums **made)
 {
     char temporary[PATH_MAX];
-    sums->backed = 0;
-    sums->fd = sj_segment_open_unnamed(path, mode, temporary);
-    if (sums->fd < 0)
-        return sj_segment_failed(path, "open");
+    struct sj_sums *sums;
+    int error = begin(sj_segment_open_unnamed(path, mode, temporary), path, &sums);
+    if (error != SJ_OK)
+        return error;
     fchmod(sums->fd, mode); /* who may change the segment marks its pages, whatever the umask */
-    int error = lay_out(sums, path, uuid, reserved, pages);
+    error = lay_out(sums, path, uuid, reserved, pages);
     if (error == SJ_OK) {
         unlink(path);
         error = sj_segment_publish(sums->fd, path, temporary);
-        if (error == SJ_OK)
-            return SJ_OK;
-        munmap(sums->header, sums->bytes);
     } else if (temporary[0] != '\0') {
         unlink(temporary);
     }
-    close(sums->fd);
-    return error;
-}
-
-void sj_sums_close(struct sj_sums *sums)
-{
-    munmap(sums->header, sums->bytes);
-    close(sums->fd);
+    if (error != SJ_OK) {
+        sj_sums_close(sums);
+        return error;
+    }
+    *made = sums;
+    return SJ_OK;
 }
 
 int sj_sums_sync(const struct sj_sums *sums)

@@ -25,8 +25,9 @@
 
 struct sj_sums {
     int fd;
-    uint64_t backed; /* pages that the file had room for when it was opened */
-    uint64_t bytes;  /* of the mapping */
+    uint64_t backed;     /* pages that the file had room for when it was opened */
+    uint64_t bytes;      /* of the mapping */
+    uint64_t nothing[2]; /* what the state words are when they name no superblock */
     struct sj_sums_header *header;
     uint64_t *changed;
     uint32_t *sum;
@@ -39,14 +40,15 @@ struct sj_sums_range {
 };
 
 /* Opens the checksums of the segment with that uuid. SJ_ENOTFOUND: there are none (of this segment
- * and version); SJ_ECORRUPT, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
+ * and version); SJ_ECORRUPT, SJ_EPERM, SJ_EIO, SJ_ENOMEM. When pages of the open file are lost, its
+ * sums count for nothing from then on. */
 int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bool writable,
-                 struct sj_sums *sums);
+                 struct sj_sums **sums);
 
 /* Makes a new file for `pages` pages, all of them marked, in place of one that may be there;
  * complete and synced when it appears. SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
 int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
-                   uint64_t pages, struct sj_sums *sums);
+                   uint64_t pages, struct sj_sums **sums);
 
 void sj_sums_close(struct sj_sums *sums);
 
@@ -99,7 +101,7 @@ bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_
 /* Opens the segment's sums; whether they count while that superblock does. Errors of sj_sums_open,
  * SJ_ECORRUPT also when they count and there are too few. */
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
-                         bool writable, struct sj_sums *sums, bool *counts);
+                         bool writable, struct sj_sums **sums, bool *counts);
 
 /* Before the superblock says "in use" for the first change of this process, and after it. */
 void sj_segment_sums_begin(struct sj_segment *segment);

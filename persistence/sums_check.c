@@ -112,7 +112,7 @@ static int verify_bits(const struct sj_segment *segment, const struct sj_sums *s
 int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_verify *verify)
 {
     struct sj_super super;
-    struct sj_sums sums;
+    struct sj_sums *sums = NULL;
     struct sj_sums_finding finding;
     bool counts = false;
     uint64_t which, pages = sj_segment_committed(segment) / SJ_PAGE;
@@ -129,16 +129,16 @@ int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_veri
     if (opened == SJ_EIO)
         return opened;
     snprintf(finding.text, sizeof finding.text, "%s", sj_error_detail());
-    error = verify_superblocks(segment, &super, opened == SJ_OK ? &sums : NULL, verify);
+    error = verify_superblocks(segment, &super, sums, verify);
     if (!counts)
         verify->unverified += pages - 2;
     if (error == SJ_OK && opened == SJ_ECORRUPT && sj_segment_is_continuous(segment, &super))
         error = tell(verify, SJ_SUMS_NOWHERE, &finding);
     if (error == SJ_OK && counts)
-        error = verify_pages(segment, &sums, clean, verify);
+        error = verify_pages(segment, sums, clean, verify);
     if (error == SJ_OK && counts && clean)
-        error = verify_bits(segment, &sums, verify);
+        error = verify_bits(segment, sums, verify);
     if (opened == SJ_OK)
-        sj_sums_close(&sums);
+        sj_sums_close(sums);
     return error;
 }

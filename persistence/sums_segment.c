@@ -74,20 +74,27 @@ int sj_segment_sums_init(struct sj_segment *segment, const char *path)
 
 /* ------------------------------------------------------------------ which sums count */
 
-static bool leads_to(const char *path, int fd)
+static bool leads_to(const char *path, uint64_t device, uint64_t inode)
 {
-    struct stat opened, named;
-    return fstat(fd, &opened) == 0 && stat(path, &named) == 0 && opened.st_dev == named.st_dev &&
-           opened.st_ino == named.st_ino;
+    struct stat named;
+    return stat(path, &named) == 0 && named.st_dev == device && named.st_ino == inode;
 }
 
 /* Whether the segment's path still leads to it: the file of checksums goes by that name. */
 static bool has_its_name(const struct sj_segment *segment)
 {
     char *path = strndup(segment->sums_path, strlen(segment->sums_path) - strlen(SJ_SUMS_SUFFIX));
-    bool has = path != NULL && leads_to(path, segment->fd);
+    bool has = path != NULL && leads_to(path, segment->device, segment->inode);
     free(path);
     return has;
+}
+
+/* Whether the sums that the segment uses are those that others find. */
+static bool have_their_name(const struct sj_segment *segment)
+{
+    struct stat opened;
+    return fstat(segment->sums->fd, &opened) == 0 &&
+           leads_to(segment->sums_path, opened.st_dev, opened.st_ino);
 }
 
 bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super)
@@ -106,66 +113,38 @@ static bool count(const struct sj_segment *segment, const struct sj_super *super
 }
 
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
-                         bool writable, struct sj_sums *sums, bool *counts)
+                         bool writable, struct sj_sums **sums, bool *counts)
 {
     *counts = false;
     if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment))
         return sj_error(SJ_ENOTFOUND, "'%s' has no checksums", segment->name);
     int error = sj_sums_open(segment->sums_path, segment->uuid, segment->reserved, writable, sums);
-    if (error != SJ_OK || !count(segment, super, sums))
+    if (error != SJ_OK || !count(segment, super, *sums))
         return error;
-    uint64_t pages = sj_segment_committed(segment) / SJ_PAGE, room = sums->backed;
+    uint64_t pages = sj_segment_committed(segment) / SJ_PAGE, room = (*sums)->backed;
     *counts = room >= pages;
     if (*counts)
         return SJ_OK;
-    sj_sums_close(sums);
+    sj_sums_close(*sums);
+    *sums = NULL;
     return sj_error(SJ_ECORRUPT, "%s: expected checksums of %llu pages, found room for %llu",
                     segment->sums_path, (unsigned long long)pages, (unsigned long long)room);
 }
 
 /* Opens the sums if they count; SJ_ENOTFOUND if not. */
 static int open_counting(const struct sj_segment *segment, const struct sj_super *super,
-                         struct sj_sums *sums)
+                         struct sj_sums **sums)
 {
     bool counts;
     int error = sj_segment_sums_find(segment, super, true, sums, &counts);
     if (error != SJ_OK || counts)
         return error;
-    sj_sums_close(sums);
+    sj_sums_close(*sums);
     return SJ_ENOTFOUND;
 }
 
-/* Has the segment use an open file of checksums, or, NULL, none. */
-static void use(struct sj_segment *segment, const struct sj_sums *sums)
-{
-    const uint32_t *table = NULL;
-    if (segment->sums != NULL) {
-        sj_sums_close(segment->sums);
-        free(segment->sums);
-        segment->sums = NULL;
-        (void)find_zeros(segment->reserved, &table); /* there since sj_segment_sums_init */
-        use_table(segment, table);
-    }
-    if (sums == NULL)
-        return;
-    segment->sums = malloc(sizeof *sums);
-    if (segment->sums == NULL) {
-        struct sj_sums unused = *sums;
-        sj_sums_close(&unused);
-        return;
-    }
-    *segment->sums = *sums;
-    use_table(segment, sums->sum);
-}
-
-void sj_segment_sums_end(struct sj_segment *segment)
-{
-    use(segment, NULL);
-    free(segment->sums_path);
-}
-
 /* New sums, all pages marked (I5). */
-static int create(const struct sj_segment *segment, struct sj_sums *sums)
+static int create(const struct sj_segment *segment, struct sj_sums **sums)
 {
     struct stat status;
     if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment) ||
@@ -175,12 +154,33 @@ static int create(const struct sj_segment *segment, struct sj_sums *sums)
                           status.st_mode & 0666, sj_segment_committed(segment) / SJ_PAGE, sums);
 }
 
+/* Has the segment use these sums, or, NULL, none. */
+static void use(struct sj_segment *segment, struct sj_sums *sums)
+{
+    const uint32_t *table = NULL;
+    if (segment->sums != NULL)
+        sj_sums_close(segment->sums);
+    segment->sums = sums;
+    if (sums != NULL)
+        table = sums->sum;
+    else
+        (void)find_zeros(segment->reserved, &table); /* there since sj_segment_sums_init */
+    use_table(segment, table);
+}
+
+void sj_segment_sums_end(struct sj_segment *segment)
+{
+    if (segment->sums != NULL)
+        sj_sums_close(segment->sums);
+    free(segment->sums_path);
+}
+
 /* ------------------------------------------------------------------ in use */
 
 void sj_segment_sums_begin(struct sj_segment *segment)
 {
     struct sj_super super;
-    struct sj_sums sums;
+    struct sj_sums *sums = NULL;
     uint64_t which;
     use(segment, NULL);
     if (!segment->domain->sums ||
@@ -190,7 +190,7 @@ void sj_segment_sums_begin(struct sj_segment *segment)
     if (error != SJ_OK && (super.state & SJ_STATE_CLEAN) != 0)
         error = create(segment, &sums);
     if (error == SJ_OK)
-        use(segment, &sums);
+        use(segment, sums);
 }
 
 void sj_segment_sums_begun(struct sj_segment *segment)
@@ -202,20 +202,24 @@ void sj_segment_sums_begun(struct sj_segment *segment)
 int sj_segment_sums_recover(struct sj_segment *segment)
 {
     struct sj_super super;
-    struct sj_sums sums;
+    struct sj_sums *sums = NULL;
     uint64_t which;
     if (!segment->domain->sums || segment->sums != NULL)
         return SJ_OK;
     int error = sj_super_read(segment->fd, segment->name, &super, &which);
     if (error != SJ_OK)
         return error;
-    if ((super.state & SJ_STATE_CLEAN) != 0)
-        return sj_segment_mark_dirty(segment);
+    if ((super.state & SJ_STATE_CLEAN) != 0) { /* the dead one was not the last to close it */
+        sj_segment_sums_begin(segment);
+        error = sj_super_update(segment, 0);
+        sj_segment_sums_begun(segment);
+        return error;
+    }
     if (!sj_segment_is_continuous(segment, &super))
         return SJ_OK; /* no sums count */
     if (open_counting(segment, &super, &sums) != SJ_OK)
         return sj_super_update(segment, 0); /* some may count, elsewhere or for others (I4) */
-    use(segment, &sums);
+    use(segment, sums);
     return SJ_OK;
 }
 
@@ -279,7 +283,7 @@ void sj_segment_sums_refresh(struct sj_segment *segment)
     const struct sj_log *log = segment->log;
     struct sj_sums_range busy[SJ_LOG_EXTENTS] = {{2, FIRST_PAGES}};
     struct sj_super super;
-    struct sj_sums sums;
+    struct sj_sums *sums = NULL;
     uint64_t which, extents = sj_load(&log->extents);
     if (!segment->domain->sums || !segment->writable || segment->tx.depth > 0 ||
         segment->tx.in_op || extents > SJ_LOG_EXTENTS)
@@ -291,26 +295,26 @@ void sj_segment_sums_refresh(struct sj_segment *segment)
     if (sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK ||
         (super.state & SJ_STATE_CLEAN) != 0 || open_counting(segment, &super, &sums) != SJ_OK)
         return;
-    if (settle_whole(segment, &super, &sums))
-        sj_sums_compute(&sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, busy,
+    if (settle_whole(segment, &super, sums))
+        sj_sums_compute(sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, busy,
                         (uint32_t)extents);
-    sj_sums_close(&sums);
+    sj_sums_close(sums);
 }
 
 void sj_segment_sums_finish(struct sj_segment *segment)
 {
     struct sj_super super;
-    struct sj_sums sums;
+    struct sj_sums *sums = NULL;
     uint64_t which;
     if (!segment->domain->sums ||
         sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
         return;
     if (segment->sums == NULL || !count(segment, &super, segment->sums) ||
-        !leads_to(segment->sums_path, segment->sums->fd)) {
+        !have_their_name(segment)) {
         int error = open_counting(segment, &super, &sums);
         if (error != SJ_OK)
             error = create(segment, &sums);
-        use(segment, error == SJ_OK ? &sums : NULL);
+        use(segment, error == SJ_OK ? sums : NULL);
     }
     if (segment->sums == NULL)
         return;

@@ -156,7 +156,8 @@ static void watch(enum sj_seam_event event, void *at, uint64_t value)
             nothing_is_left("at a commit");
             commits++;
         }
-        store_line(address & ~63ull);
+        if (address - (uint64_t)(uintptr_t)watched->base < watched->reserved) /* not checksums */
+            store_line(address & ~63ull);
     } else if (event == SJ_SEAM_FLUSH) {
         flush_lines(address, address + value);
     } else {
