@@ -166,7 +166,8 @@ def test_check_says_what_it_went_through(genes: Path) -> None:
     assert (found["name"], found["structures"], found["items"]) == ("genes", 3, 18)
     assert found.keys() == {
         *("name", "structures", "items", "blocks", "bytes"),
-        *("leaked_blocks", "leaked_bytes", "seconds"),
+        *("leaked_blocks", "leaked_bytes", "freed_blocks", "freed_bytes"),
+        *("verified_pages", "unverified_pages", "accepted", "seconds"),
     }
 
 
