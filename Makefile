@@ -166,7 +166,7 @@ $(EXPLORE): build/seam/build.ninja FORCE
 FORCE:
 
 crash: $(EXPLORE)
-	$(EXPLORE) --jobs 2
+	$(EXPLORE) --jobs 2 --cap 16 --deep 1 --looks 1
 
 crash-long: $(EXPLORE)
 	$(EXPLORE) --jobs 2 --length 2 --cap 1024 --deep 8 --images 10000000
