@@ -19,14 +19,20 @@
 #include <sys/stat.h>
 
 #include "persistence/guard.h"
+#include "persistence/wal.h"
 
-bool sj_segment_freeze(struct sj_segment *segment, uint64_t at)
+void sj_segment_set_damaged(struct sj_segment *segment, uint64_t at)
 {
-    uint64_t base = (uint64_t)(uintptr_t)segment->base;
     if (!sj_segment_is_damaged(segment))
         segment->lost_at = at;
     segment->writable = false;
     __atomic_store_n(&segment->damaged, true, __ATOMIC_SEQ_CST);
+}
+
+bool sj_segment_freeze(struct sj_segment *segment, uint64_t at)
+{
+    uint64_t base = (uint64_t)(uintptr_t)segment->base;
+    sj_segment_set_damaged(segment, at);
     uint64_t end = segment->frozen ? segment->backed : segment->reserved;
     uint64_t backed = sj_guard_backed(segment->fd, end);
     if (!segment->frozen && !sj_guard_copy(base, backed, segment->fd))
@@ -74,6 +80,12 @@ int sj_segment_lost(const struct sj_segment *segment)
                         "'%s': its lock file was cut short, or cannot be read, so nobody knows any "
                         "more who is inside: close the store in all processes and open it again",
                         segment->name);
+    if (segment->wal != NULL)
+        return sj_error(SJ_EDAMAGED,
+                        "'%s': its working image %s was cut short, or cannot be read; what was "
+                        "acknowledged is in its log: close the store in all processes and open it "
+                        "again",
+                        segment->name, segment->wal->image_path);
     return sj_error(SJ_EDAMAGED,
                     "'%s': the file was cut short, or cannot be read, at offset 0x%llx; what was "
                     "acknowledged before is in what is left of it: close the store in all "

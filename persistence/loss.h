@@ -40,12 +40,17 @@
 
 #include "persistence/segment.h"
 
-#define SJ_LOST_LOCK UINT64_MAX /* in the place of an address: the lock file's pages are lost */
+/* In the place of an address: pages of the lock file are lost; of what lies behind the image. */
+#define SJ_LOST_LOCK  UINT64_MAX
+#define SJ_LOST_IMAGE (UINT64_MAX - 1)
 
 /* Guards the mapped segment. SJ_ENOMEM. */
 int sj_segment_guard(struct sj_segment *segment);
 /* Before it is unmapped. */
 void sj_segment_unguard(struct sj_segment *segment);
+
+/* Sets `damaged`: nothing that is done from now on counts. Async-signal-safe. */
+void sj_segment_set_damaged(struct sj_segment *segment, uint64_t at);
 
 /* Sets `damaged`, and cuts the segment off from its file; `at`: what was lost. Async-signal-safe.
  * False when there is no memory for the copy. */

@@ -179,12 +179,14 @@ static inline bool sj_segment_holds(const struct sj_segment *segment, uint64_t a
 }
 
 /* Whether a block of `bytes` bytes may lie at `at`: in the committed part, behind the fixed one. So
- * no pointer, whatever it is, makes a block of superblocks, log or descriptors. */
+ * no pointer, whatever it is, makes a block of superblocks, log or descriptors. Nothing is
+ * committed of a segment whose root page was lost (loss.h, L4). */
 static inline bool sj_segment_holds_block(const struct sj_segment *segment, uint64_t at,
                                           uint64_t bytes)
 {
     uint64_t offset = at - segment->heap;
-    uint64_t room = sj_segment_committed(segment) - segment->meta_bytes;
+    uint64_t committed = sj_segment_committed(segment);
+    uint64_t room = committed > segment->meta_bytes ? committed - segment->meta_bytes : 0;
     return offset < room && bytes <= room - offset;
 }
 

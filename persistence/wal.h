@@ -64,6 +64,8 @@ struct sj_wal {
     char *ring;
     struct sj_wal_file log[2];
     int file;                /* the segment file */
+    int image;               /* what `shared` is mapped from */
+    bool lost;               /* pages of `shared` or the ring are */
     uint32_t waiting;        /* threads of this process that wait to be acknowledged */
     uint64_t unacknowledged; /* position that the write hold's commits wait for; 0: none */
     char *buffer;            /* of a flush, aligned; NULL: not opened for writing */
@@ -101,7 +103,8 @@ int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes);
 
 extern const struct sj_domain sj_wal_domain;
 
-/* SJ_EIO when the log has failed. */
+/* SJ_EIO when the log has failed, SJ_EDAMAGED when a page that others share is lost: what was read
+ * there before may be zeros. */
 int sj_wal_usable(const struct sj_segment *segment);
 
 /* ---- for hold.c ---- */
@@ -176,11 +179,34 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch);
 void sj_wal_want_checkpoint(struct sj_segment *segment);
 void sj_wal_stop_thread(struct sj_wal *wal);
 
+/* wal_shared.c */
+/* Maps and guards what lies behind the image. SJ_ENOMEM. */
+int sj_wal_map_shared(struct sj_segment *segment, int image);
+void sj_wal_unmap_shared(struct sj_wal *wal);
+/* By the first process: those who had them are dead. */
+void sj_wal_make_mutexes(struct sj_wal_shared *shared);
+/* Waits for a mutex of the shared page. SJ_EIO, SJ_EDAMAGED: the log has failed meanwhile. */
+int sj_wal_lock(struct sj_segment *segment, pthread_mutex_t *mutex);
+bool sj_wal_try_lock(pthread_mutex_t *mutex);
+/* Gives it back, and wakes the sleepers. */
+void sj_wal_unlock(struct sj_wal *wal, pthread_mutex_t *mutex);
+/* Sleeps until a mutex has been given back since that word was read, or a while. */
+uint32_t sj_wal_wake_word(const struct sj_wal *wal);
+void sj_wal_sleep(struct sj_wal *wal, uint32_t wake);
+/* With flush_mutex. */
+void sj_wal_set_place(struct sj_wal *wal, const struct sj_wal_place *place);
+/* Without it: words that belong together. A place stays as it is until `which` has risen twice. */
+struct sj_wal_place sj_wal_copy_place(const struct sj_wal *wal);
+/* The store takes no more changes, for that error number. SJ_EIO; SJ_EDAMAGED. */
+int sj_wal_fail(const struct sj_segment *segment, int number);
+
+/* wal_image.c: what errno says of memory for the image. */
+int sj_wal_no_memory(const struct sj_segment *segment, const char *call);
+
 /* wal_ring.c */
 extern uint64_t sj_wal_record_limit; /* bytes of a record, at most */
 extern uint64_t sj_wal_ring_limit;   /* bytes of records that wait, at most: SJ_WAL_RING */
-/* The store takes no more changes, for that error number. Returns SJ_EIO. */
-int sj_wal_fail(const struct sj_segment *segment, int number);
+extern uint64_t sj_wal_log_bound;    /* of a log file, when checkpoints do not keep up */
 /* All records go to the log. SJ_EIO. */
 int sj_wal_flush(struct sj_segment *segment);
 

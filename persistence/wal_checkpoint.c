@@ -179,14 +179,6 @@ static int note_epoch(struct sj_segment *segment, uint64_t epoch)
     return sj_super_write(segment->wal->file, segment->name, &super, which);
 }
 
-static int lock_checkpoint(struct sj_wal_shared *shared)
-{
-    int result = pthread_mutex_lock(&shared->checkpoint_mutex);
-    if (result == EOWNERDEAD)
-        result = pthread_mutex_consistent(&shared->checkpoint_mutex);
-    return result == 0 ? SJ_OK : sj_error(SJ_EIO, "the mutex for checkpoints: error %d", result);
-}
-
 /* After a failed write of the segment file nobody knows what it has, and what is written next time
  * may be thought to be there: only a replay from its beginning is safe. */
 static int unless_failed(const struct sj_segment *segment, int error)
@@ -198,7 +190,7 @@ int sj_wal_checkpoint(struct sj_segment *segment)
 {
     struct sj_wal_shared *shared = segment->wal->shared;
     struct sj_wal_place place;
-    int error = lock_checkpoint(shared);
+    int error = sj_wal_lock(segment, &shared->checkpoint_mutex);
     if (error != SJ_OK)
         return error;
     uint64_t first = shared->log_epoch, end = sj_wal_place_now(segment->wal)->epoch;
@@ -209,7 +201,7 @@ int sj_wal_checkpoint(struct sj_segment *segment)
         error = unless_failed(segment, note_epoch(segment, end));
     if (error == SJ_OK)
         __atomic_store_n(&shared->log_epoch, end, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&shared->checkpoint_mutex);
+    sj_wal_unlock(segment->wal, &shared->checkpoint_mutex);
     return error;
 }
 
@@ -218,7 +210,7 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch)
     struct sj_wal_shared *shared = segment->wal->shared;
     const struct sj_wal_place *now = sj_wal_place_now(segment->wal);
     struct sj_wal_place place = {.durable = 0};
-    int error = lock_checkpoint(shared);
+    int error = sj_wal_lock(segment, &shared->checkpoint_mutex);
     if (error != SJ_OK)
         return error;
     error = sj_wal_usable(segment);
@@ -231,7 +223,7 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch)
                          segment->name, segment->wal->path, (unsigned)(now->epoch & 1),
                          (unsigned long long)place.durable, (unsigned long long)now->durable);
     *next_epoch = place.epoch + 1;
-    pthread_mutex_unlock(&shared->checkpoint_mutex);
+    sj_wal_unlock(segment->wal, &shared->checkpoint_mutex);
     return error;
 }
 

@@ -56,7 +56,7 @@ static int name_image(struct sj_wal *wal, const struct sj_super *super)
     return sj_error(SJ_EINVAL, "SPACEJMP_SHM: the path is too long");
 }
 
-static int no_memory(const struct sj_segment *segment, const char *call)
+int sj_wal_no_memory(const struct sj_segment *segment, const char *call)
 {
     int number = errno;
     return sj_error(number == ENOSPC || number == EDQUOT ? SJ_EFULL
@@ -76,56 +76,6 @@ static int allocate(int fd, uint64_t from, uint64_t bytes)
     return result;
 }
 
-/* ------------------------------------------------------------------ what is shared */
-
-/* Maps what lies behind the image: the shared page, and the ring twice in a row. */
-static int map_shared(struct sj_segment *segment, int image)
-{
-    struct sj_wal *wal = segment->wal;
-    uint64_t head = sizeof *wal->shared, bytes = head + 2 * SJ_WAL_RING;
-    char *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED)
-        return no_memory(segment, "mmap");
-    off_t offset = (off_t)segment->reserved;
-    const int protection = segment->rw_possible ? PROT_READ | PROT_WRITE : PROT_READ;
-    const int flags = MAP_SHARED | MAP_FIXED;
-    if (mmap(at, head + SJ_WAL_RING, protection, flags, image, offset) == MAP_FAILED ||
-        mmap(at + head + SJ_WAL_RING, SJ_WAL_RING, protection, flags, image,
-             offset + (off_t)head) == MAP_FAILED) {
-        int error = no_memory(segment, "mmap");
-        munmap(at, bytes);
-        return error;
-    }
-    wal->shared = (struct sj_wal_shared *)at;
-    wal->ring = at + head;
-    return SJ_OK;
-}
-
-static void unmap_shared(struct sj_wal *wal)
-{
-    if (wal->shared != NULL)
-        munmap(wal->shared, sizeof *wal->shared + 2 * SJ_WAL_RING);
-    wal->shared = NULL;
-}
-
-static void make_mutex(pthread_mutex_t *mutex)
-{
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    pthread_mutex_init(mutex, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-}
-
-/* The first process makes the mutexes anew: those who had them are dead. */
-static void make_mutexes(struct sj_wal_shared *shared)
-{
-    make_mutex(&shared->flush_mutex);
-    make_mutex(&shared->checkpoint_mutex);
-    shared->waiters = 0;
-}
-
 /* ------------------------------------------------------------------ making an image */
 
 /* The segment file into the image, which is mapped at `bytes`: whatever the log changes lies within
@@ -139,7 +89,7 @@ static int load_file(const struct sj_segment *segment, int image, char *bytes)
     uint64_t size = (uint64_t)status.st_size;
     size = size < segment->reserved ? size : segment->reserved;
     if (allocate(image, 0, size) != 0)
-        return no_memory(segment, "fallocate");
+        return sj_wal_no_memory(segment, "fallocate");
     for (uint64_t at = 0; at < size;) {
         uint64_t part = size - at < COPY_BYTES ? size - at : COPY_BYTES;
         ssize_t got = pread(wal->file, bytes + at, part, (off_t)at);
@@ -197,7 +147,7 @@ static int fill_shared(struct sj_segment *segment, const struct sj_super *super,
     memcpy(shared->nonce, super->image_nonce, sizeof shared->nonce);
     shared->device = status.st_dev;
     shared->inode = status.st_ino;
-    make_mutexes(shared);
+    sj_wal_make_mutexes(shared);
     shared->place[0] = *place;
     shared->tail = place->durable;
     shared->log_epoch = super->log_epoch;
@@ -217,7 +167,7 @@ static int build(struct sj_segment *segment, const struct sj_super *super, int i
     char *bytes =
         mmap(NULL, segment->reserved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, image, 0);
     if (bytes == MAP_FAILED)
-        return no_memory(segment, "mmap");
+        return sj_wal_no_memory(segment, "mmap");
     madvise(bytes, segment->reserved, MADV_DONTDUMP);
     const struct sj_wal_replay replay = {.wal = segment->wal,
                                          .name = segment->name,
@@ -242,11 +192,11 @@ static int new_image(const struct sj_segment *segment, int *image)
         return sj_segment_failed(segment->wal->path, "fstat");
     *image = open(image_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*image < 0)
-        return no_memory(segment, "open");
+        return sj_wal_no_memory(segment, "open");
     sj_wal_give_away(*image, &status);
     if (ftruncate(*image, (off_t)(segment->reserved + SJ_WAL_SHARED_BYTES)) != 0 ||
         allocate(*image, segment->reserved, SJ_WAL_SHARED_BYTES) != 0)
-        return no_memory(segment, "fallocate");
+        return sj_wal_no_memory(segment, "fallocate");
     return SJ_OK;
 }
 
@@ -267,7 +217,7 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
     if (error == SJ_OK)
         error = build(segment, super, *image, &place);
     if (error == SJ_OK)
-        error = map_shared(segment, *image);
+        error = sj_wal_map_shared(segment, *image);
     if (error == SJ_OK)
         error = fill_shared(segment, super, &place);
     if (error != SJ_OK)
@@ -278,7 +228,7 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
     snprintf(source, sizeof source, "/proc/self/fd/%d", *image);
     if (error == SJ_OK &&
         linkat(AT_FDCWD, source, AT_FDCWD, wal->image_path, AT_SYMLINK_FOLLOW) != 0)
-        error = no_memory(segment, "link");
+        error = sj_wal_no_memory(segment, "link");
     return error;
 }
 
@@ -317,7 +267,7 @@ static int find_image(struct sj_segment *segment, const struct sj_super *super, 
         !is_trustworthy(&status, &file) ||
         (uint64_t)status.st_size != segment->reserved + SJ_WAL_SHARED_BYTES)
         return SJ_ENOTFOUND;
-    error = map_shared(segment, *image);
+    error = sj_wal_map_shared(segment, *image);
     if (error != SJ_OK)
         return error;
     const struct sj_wal_shared *shared = wal->shared;
@@ -326,7 +276,7 @@ static int find_image(struct sj_segment *segment, const struct sj_super *super, 
         shared->inode == file.st_ino &&
         memcmp(shared->nonce, super->image_nonce, sizeof shared->nonce) == 0)
         return SJ_OK;
-    unmap_shared(wal);
+    sj_wal_unmap_shared(wal);
     return SJ_ENOTFOUND;
 }
 
@@ -353,14 +303,14 @@ static int find_or_make_image(struct sj_segment *segment, const char *path, bool
         return error;
     error = find_image(segment, &super, image);
     if (error == SJ_OK && first && segment->rw_possible && wal->shared->failed != 0) {
-        unmap_shared(wal); /* it has what nobody was told is durable */
+        sj_wal_unmap_shared(wal); /* it has what nobody was told is durable */
         unlink(wal->image_path);
         error = SJ_ENOTFOUND;
     }
     if (error == SJ_OK && segment->rw_possible) {
         error = sj_wal_files_open(wal, segment->name, false);
         if (error == SJ_OK && first)
-            make_mutexes(wal->shared);
+            sj_wal_make_mutexes(wal->shared);
     }
     if (error != SJ_ENOTFOUND || wal->shared != NULL)
         return error;
@@ -439,11 +389,12 @@ int sj_wal_detach(struct sj_segment *segment, bool last)
         sj_wal_stop_thread(wal);
         if (last && segment->rw_possible) {
             error = finish(segment);
-            if (error == SJ_OK || wal->shared->failed != 0) /* else the next one may succeed */
+            /* Else the next one may succeed with it. */
+            if (error == SJ_OK || wal->shared->failed != 0 || sj_segment_is_damaged(segment))
                 unlink(wal->image_path);
         }
     }
-    unmap_shared(wal);
+    sj_wal_unmap_shared(wal);
     sj_wal_buffer_free(wal->buffer, SJ_WAL_BUFFER_BYTES);
     for (uint32_t i = 0; i < 2; i++)
         sj_wal_file_close(&wal->log[i]);
@@ -475,5 +426,5 @@ int sj_wal_grow(struct sj_segment *segment, uint64_t from, uint64_t bytes)
     if (fdatasync(wal->file) != 0)
         return sj_wal_fail(segment, errno);
     sj_disk_sync(wal->file);
-    return allocate(segment->fd, from, bytes) == 0 ? SJ_OK : no_memory(segment, "fallocate");
+    return allocate(segment->fd, from, bytes) == 0 ? SJ_OK : sj_wal_no_memory(segment, "fallocate");
 }

@@ -13,6 +13,11 @@
  * recovers stores the tail for it. A flusher that dies leaves `which` as it was: the next one
  * writes the same records to the same place again, which nobody has been told are durable.
  *
+ * A log file makes way for the other one at sj_wal_log_limit, if the segment file contains what is
+ * in that one. If not, it grows on, to half of sj_wal_log_bound without delay; then those who have
+ * committed write the checkpoint themselves, and at the bound no transaction begins a record before
+ * there is one. Only a transaction that is larger by itself takes it further.
+ *
  * Room for all that is in the ring is made in the log file before a record goes into the ring:
  * place.at + records in the ring + heads and padding ≤ log_bytes.
  *
@@ -20,99 +25,18 @@
  * published before the commit: the log knows by their flags that they count only together.
  */
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "persistence/log.h"
 #include "persistence/wal.h"
 
 #define BATCH_SLACK (3 * (sizeof(struct sj_wal_batch) + SJ_PAGE)) /* heads and padding */
-#define NAP_NS      50000000l /* a sleeper looks whether the flusher still lives */
 
 uint64_t sj_wal_record_limit = SJ_WAL_RING / 4;
 uint64_t sj_wal_ring_limit = SJ_WAL_RING;
-
-/* ------------------------------------------------------------------ failing */
-
-static int failed(const struct sj_segment *segment)
-{
-    uint32_t number = __atomic_load_n(&segment->wal->shared->failed, __ATOMIC_ACQUIRE);
-    return sj_error(SJ_EIO,
-                    "'%s': writing to its disk failed (%s): what was not acknowledged may be lost, "
-                    "and nothing more can be changed: close the store in all processes, see to the "
-                    "disk, and open it again",
-                    segment->name, strerror((int)number));
-}
-
-int sj_wal_usable(const struct sj_segment *segment)
-{
-    if (SJ_LIKELY(__atomic_load_n(&segment->wal->shared->failed, __ATOMIC_ACQUIRE) == 0))
-        return SJ_OK;
-    return failed(segment);
-}
-
-int sj_wal_fail(const struct sj_segment *segment, int number)
-{
-    __atomic_store_n(&segment->wal->shared->failed, (uint32_t)number, __ATOMIC_RELEASE);
-    return failed(segment);
-}
+uint64_t sj_wal_log_bound = 256ull << 20;
 
 /* ------------------------------------------------------------------ flushing */
-
-/* SJ_EBUSY when another thread has it. */
-static int try_lock_flush(struct sj_wal *wal)
-{
-    int result = pthread_mutex_trylock(&wal->shared->flush_mutex);
-    if (result == EOWNERDEAD)
-        result = pthread_mutex_consistent(&wal->shared->flush_mutex);
-    return result == 0 ? SJ_OK : SJ_EBUSY;
-}
-
-static int lock_flush(struct sj_wal *wal)
-{
-    int result = pthread_mutex_lock(&wal->shared->flush_mutex);
-    if (result == EOWNERDEAD)
-        result = pthread_mutex_consistent(&wal->shared->flush_mutex);
-    if (result == 0)
-        return SJ_OK;
-    return sj_error(SJ_EIO, "the log's mutex: error %d", result);
-}
-
-static void unlock_flush(struct sj_wal *wal)
-{
-    struct sj_wal_shared *shared = wal->shared;
-    pthread_mutex_unlock(&shared->flush_mutex);
-    __atomic_add_fetch(&shared->wake, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&shared->waiters, __ATOMIC_SEQ_CST) != 0)
-        syscall(SYS_futex, &shared->wake, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-static void set_place(struct sj_wal *wal, const struct sj_wal_place *place)
-{
-    uint64_t which = wal->shared->which + 1;
-    wal->shared->place[which & 1] = *place;
-    __atomic_store_n(&wal->shared->which, which, __ATOMIC_RELEASE);
-}
-
-/* Without flush_mutex: words that belong together. A place stays as it is until `which` has risen
- * twice. */
-static struct sj_wal_place copy_place(const struct sj_wal *wal)
-{
-    const struct sj_wal_shared *shared = wal->shared;
-    struct sj_wal_place place;
-    uint64_t which, after = __atomic_load_n(&shared->which, __ATOMIC_ACQUIRE);
-    do {
-        which = after;
-        place = *(const volatile struct sj_wal_place *)&shared->place[which & 1];
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        after = __atomic_load_n(&shared->which, __ATOMIC_RELAXED);
-    } while (SJ_UNLIKELY(which != after));
-    return place;
-}
 
 /* Whether the transaction whose first records end the log is never going to be continued. */
 static bool is_abandoned(const struct sj_wal_shared *shared, const struct sj_wal_place *place)
@@ -121,13 +45,18 @@ static bool is_abandoned(const struct sj_wal_shared *shared, const struct sj_wal
            __atomic_load_n(&shared->tail, __ATOMIC_ACQUIRE) == place->durable;
 }
 
-/* Whether the last of these records is not the last one of its transaction. */
-static bool ends_open(const char *records, uint64_t bytes)
+/* `*open`: whether the last of these records is not the last one of its transaction. False when
+ * they are not records: something else has been stored over the ring. */
+static bool look_through(const char *records, uint64_t bytes, uint64_t *open)
 {
-    const struct sj_wal_record *record;
-    for (uint64_t at = 0; at < bytes; at += record->bytes)
-        record = (const struct sj_wal_record *)(records + at);
-    return (record->flags & SJ_WAL_COMMIT) == 0;
+    for (uint64_t at = 0; at < bytes;) {
+        const struct sj_wal_record *record = (const struct sj_wal_record *)(records + at);
+        if (record->bytes < sizeof *record || record->bytes > bytes - at)
+            return false;
+        *open = (record->flags & SJ_WAL_COMMIT) == 0;
+        at += record->bytes;
+    }
+    return true;
 }
 
 static bool is_full(int number)
@@ -177,7 +106,7 @@ static int turn(struct sj_segment *segment, bool *turned)
                                    shared->log_bytes[place.epoch & 1], &place, wal->buffer);
     if (number != 0)
         return sj_wal_fail(segment, number);
-    set_place(wal, &place);
+    sj_wal_set_place(wal, &place);
     *turned = true;
     return SJ_OK;
 }
@@ -200,6 +129,11 @@ static int write_batch(struct sj_segment *segment)
                                    .chain = place.chain,
                                    .file_bytes = wal->shared->log_bytes[place.epoch & 1]};
     memcpy(batch + 1, wal->ring + place.durable % SJ_WAL_RING, bytes);
+    if (!look_through((const char *)(batch + 1), bytes, &place.open))
+        return sj_wal_fail(segment, EUCLEAN);
+    error = sj_wal_usable(segment); /* is what was copied what the others see? */
+    if (error != SJ_OK)
+        return error;
     batch->checksum = sj_wal_batch_checksum(batch, place.salt);
     uint64_t all = sizeof *batch + bytes,
              whole = (all + place.sector - 1) / place.sector * place.sector;
@@ -211,8 +145,7 @@ static int write_batch(struct sj_segment *segment)
     place.durable += bytes;
     place.at += whole;
     place.chain = batch->checksum;
-    place.open = ends_open((const char *)(batch + 1), bytes);
-    set_place(wal, &place);
+    sj_wal_set_place(wal, &place);
     return SJ_OK;
 }
 
@@ -228,32 +161,24 @@ static int flush(struct sj_segment *segment)
     return SJ_OK;
 }
 
-static void sleep_until_flushed(struct sj_wal_shared *shared, uint32_t wake)
-{
-    struct timespec nap = {0, NAP_NS};
-    __atomic_add_fetch(&shared->waiters, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &shared->wake, FUTEX_WAIT, wake, &nap, NULL, 0);
-    __atomic_sub_fetch(&shared->waiters, 1, __ATOMIC_SEQ_CST);
-}
-
 /* Waits until all records before `position` are on disk, writing them if nobody else does. */
 static int wait_for(struct sj_segment *segment, uint64_t position)
 {
     struct sj_wal *wal = segment->wal;
     for (;;) {
-        uint32_t wake = __atomic_load_n(&wal->shared->wake, __ATOMIC_SEQ_CST);
+        uint32_t wake = sj_wal_wake_word(wal);
         if (sj_wal_place_now(wal)->durable >= position)
             return SJ_OK;
         int error = sj_wal_usable(segment);
         if (error != SJ_OK)
             return error;
-        if (try_lock_flush(wal) != SJ_OK) {
-            sleep_until_flushed(wal->shared, wake);
+        if (!sj_wal_try_lock(&wal->shared->flush_mutex)) {
+            sj_wal_sleep(wal, wake);
             continue;
         }
         if (sj_wal_place_now(wal)->durable < position)
             error = flush(segment);
-        unlock_flush(wal);
+        sj_wal_unlock(wal, &wal->shared->flush_mutex);
         if (error != SJ_OK)
             return error;
     }
@@ -261,11 +186,11 @@ static int wait_for(struct sj_segment *segment, uint64_t position)
 
 int sj_wal_flush(struct sj_segment *segment)
 {
-    int error = lock_flush(segment->wal);
+    int error = sj_wal_lock(segment, &segment->wal->shared->flush_mutex);
     if (error != SJ_OK)
         return error;
     error = write_batch(segment);
-    unlock_flush(segment->wal);
+    sj_wal_unlock(segment->wal, &segment->wal->shared->flush_mutex);
     return error;
 }
 
@@ -273,17 +198,26 @@ int sj_wal_flush(struct sj_segment *segment)
 static int flush_and_turn(struct sj_segment *segment, bool *turned)
 {
     *turned = true;
-    int error = lock_flush(segment->wal);
+    int error = sj_wal_lock(segment, &segment->wal->shared->flush_mutex);
     if (error != SJ_OK)
         return error;
     error = write_batch(segment);
     if (error == SJ_OK && sj_wal_place_now(segment->wal)->at > SJ_WAL_BATCHES)
         error = turn(segment, turned);
-    unlock_flush(segment->wal);
+    sj_wal_unlock(segment->wal, &segment->wal->shared->flush_mutex);
     return error;
 }
 
 /* ------------------------------------------------------------------ room */
+
+/* The log file is larger than it need be, and the other one not free: waits for the checkpoint, or
+ * writes it, and turns. SJ_EFULL, SJ_ENOMEM, SJ_EIO. */
+static int make_way(struct sj_segment *segment)
+{
+    bool turned;
+    int error = sj_wal_checkpoint(segment);
+    return error == SJ_OK ? flush_and_turn(segment, &turned) : error;
+}
 
 /* With flush_mutex: the file in use gets room for `bytes` more than is in the ring, or the other
  * one takes over. */
@@ -313,29 +247,35 @@ static int make_room(struct sj_segment *segment, uint64_t bytes)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_shared *shared = wal->shared;
-    struct sj_wal_place place = copy_place(wal);
+    struct sj_wal_place place = sj_wal_copy_place(wal);
     int error = SJ_OK;
+    if (SJ_UNLIKELY(place.at >= sj_wal_log_bound && shared->streaming == 0)) {
+        error = make_way(segment);
+        if (error != SJ_OK)
+            return error;
+        place = sj_wal_copy_place(wal);
+    }
     if (SJ_UNLIKELY(shared->tail - place.durable + bytes > sj_wal_ring_limit)) {
         error = wait_for(segment, shared->tail);
-        place = copy_place(wal);
+        place = sj_wal_copy_place(wal);
     }
     uint64_t need = place.at + (shared->tail - place.durable) + bytes + BATCH_SLACK;
     if (error != SJ_OK || SJ_LIKELY(need <= shared->log_bytes[place.epoch & 1]))
         return error;
-    error = lock_flush(wal);
+    error = sj_wal_lock(segment, &shared->flush_mutex);
     if (error != SJ_OK)
         return error;
     error = enlarge(segment, bytes);
-    unlock_flush(wal);
+    sj_wal_unlock(wal, &wal->shared->flush_mutex);
     if (error != SJ_EFULL)
         return error;
     error = sj_wal_checkpoint(segment); /* frees the other file */
     if (error == SJ_OK)
-        error = lock_flush(wal);
+        error = sj_wal_lock(segment, &shared->flush_mutex);
     if (error != SJ_OK)
         return error;
     error = enlarge(segment, bytes);
-    unlock_flush(wal);
+    sj_wal_unlock(wal, &wal->shared->flush_mutex);
     return error;
 }
 
@@ -432,6 +372,8 @@ static int commit(struct sj_segment *segment)
     }
     for (uint32_t i = 0; i < tx->fresh.count && error == SJ_OK; i += 2)
         error = write_range(&writing, tx->fresh.items[i], tx->fresh.items[i + 1]);
+    if (error == SJ_OK)
+        error = sj_wal_usable(segment); /* is what was copied what the others see? */
     if (error != SJ_OK) {
         __atomic_store_n(&shared->streaming, 0, __ATOMIC_RELEASE);
         return error;
@@ -488,6 +430,11 @@ uint64_t sj_wal_take_unacknowledged(struct sj_segment *segment)
 int sj_wal_acknowledge(struct sj_segment *segment, uint64_t position)
 {
     int error = wait_for(segment, position);
+    const struct sj_wal_place *place = sj_wal_place_now(segment->wal);
+    /* Checkpoints do not keep up: whoever commits waits for one, without any lock of the store. If
+     * it fails, the next commit says so. */
+    if (error == SJ_OK && SJ_UNLIKELY(place->at >= sj_wal_log_bound / 2))
+        (void)make_way(segment);
     __atomic_sub_fetch(&segment->wal->waiting, 1, __ATOMIC_SEQ_CST);
     return error;
 }

@@ -187,6 +187,7 @@ static void set_limits(void)
 {
     sj_wal_log_step = 4096 * (3 + test_below(4));
     sj_wal_log_limit = 4096 * (3 + test_below(6));
+    sj_wal_log_bound = sj_wal_log_limit * (1 + test_below(4));
     sj_wal_record_limit = 1024 * (1 + test_below(6));
     sj_wal_ring_limit = sj_wal_record_limit * (1 + test_below(3));
 }
