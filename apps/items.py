@@ -16,6 +16,7 @@ from spacejmp.apps.jsonform import to_json
 from spacejmp.apps.settings import (
     AsJson,
     KeyCodec,
+    NewDurability,
     StoreName,
     TreeName,
     ValueCodec,
@@ -78,9 +79,10 @@ def put(
     value_codec: Annotated[
         ValueCodec | None, typer.Option(help="Value codec to make it with.")
     ] = None,
+    durability: NewDurability = None,
 ) -> None:
     """Store a value under a key, atomically."""
-    with open_store(context, name, "c" if create else "w") as store:
+    with open_store(context, name, "c" if create else "w", durability=durability) as store:
         if not create:
             mapping = store[tree]
         else:

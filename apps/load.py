@@ -36,7 +36,15 @@ from spacejmp.apps.rows import (
     open_source,
     rows_of,
 )
-from spacejmp.apps.settings import AsJson, KeyCodec, StoreName, ValueCodec, open_store
+from spacejmp.apps.settings import (
+    AsJson,
+    Durability,
+    KeyCodec,
+    NewDurability,
+    StoreName,
+    ValueCodec,
+    open_store,
+)
 from spacejmp.apps.text import parse_key, parse_value
 
 if TYPE_CHECKING:
@@ -74,6 +82,7 @@ class Target(NamedTuple):
     form: str
     value_column: str | None
     types: bool
+    durability: Durability | None
 
 
 class Counts:
@@ -232,6 +241,7 @@ def load(
         int, typer.Option(min=1, metavar="ROWS", help="Rows in each transaction.")
     ] = BATCH_ROWS,
     atomic: Annotated[bool, typer.Option("--atomic", help="All rows in one transaction.")] = False,
+    durability: NewDurability = None,
     as_json: AsJson = False,
 ) -> None:
     """Load the rows of a file into a structure, made if missing."""
@@ -251,6 +261,7 @@ def load(
         kind,
         value,
         types,
+        durability,
     )
     begun = perf_counter()
     with open_source(file) as source:
@@ -283,7 +294,7 @@ def _run(
     loader = None
     try:
         batch = list(islice(rows, batch_rows))  # a file that cannot be read makes no store
-        store = open_store(context, name, "c")
+        store = open_store(context, name, "c", durability=target.durability)
         with store:
             loader = Loader(store, source, target)
             with store.transaction() if atomic else nullcontext():

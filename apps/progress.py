@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The progress bar of a load: rows, rows a second, and the time left; on a terminal only."""
+"""Progress bars: of a load, of whatever goes through bytes; on a terminal only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from spacejmp.apps.rows import Source
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Share"]
 
 
 class Progress:
@@ -71,6 +71,42 @@ class Progress:
             rate = self._rows / max(perf_counter() - self._begun, 1e-9)
             read = self._source.bytes_read
             self._bar.update(self._task, completed=read, rows=self._rows, rate=rate)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class Share:
+    """A bar on stderr of bytes that are done and those that there are, which it is called with."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say how far it is."""
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.progress import Progress
+
+            from spacejmp.apps.report import console
+
+            self._bar = Progress(console=console(stderr=True), transient=True)
+            self._task = self._bar.add_task(f"[cyan]{self._title}", total=total)
+            self._bar.start()
+        if self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
 
     def __exit__(
         self,

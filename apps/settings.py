@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "Durability",
     "KeyCodec",
+    "NewDurability",
     "Settings",
     "StoreName",
     "TreeName",
@@ -56,6 +58,18 @@ class ValueCodec(str, Enum):
     ANY = "any"
 
 
+class Durability(str, Enum):
+    """What a new store survives."""
+
+    PROCESS = "process"
+    POWER = "power"
+
+
+NewDurability = Annotated[
+    Durability | None, typer.Option(help="What a new store survives; else process.")
+]
+
+
 class Settings(NamedTuple):
     """The options before the command.
 
@@ -89,11 +103,23 @@ def catalog(context: typer.Context) -> sj.Catalog:
 
 
 def open_store(
-    context: typer.Context, name: str, flag: Flag = "r", *, accept_unclean: bool = False
+    context: typer.Context,
+    name: str,
+    flag: Flag = "r",
+    *,
+    accept_unclean: bool = False,
+    durability: Durability | None = None,
 ) -> sj.Store:
     """Open a store as the options before the command say."""
     home, timeout = cast("Settings", context.obj)
-    return sj.open(name, flag, home=home, timeout=timeout, accept_unclean=accept_unclean)
+    return sj.open(
+        name,
+        flag,
+        home=home,
+        timeout=timeout,
+        accept_unclean=accept_unclean,
+        durability=None if durability is None else durability.value,
+    )
 
 
 def confirm(question: str, yes: bool) -> None:

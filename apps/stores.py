@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import spacejmp as sj
 from spacejmp.apps import report
 from spacejmp.apps.exits import code_of, describe
+from spacejmp.apps.progress import Share
 from spacejmp.apps.settings import AsJson, StoreName, TreeName, Yes, catalog, confirm, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["check", "drop", "info", "ls", "rm"]
 
@@ -107,6 +111,7 @@ def info(context: typer.Context, name: StoreName, as_json: AsJson = False) -> No
             "uuid": record.uuid.hex(),
             "created": _when(record.created_ns),
             "domain": store.domain,
+            "durability": store.durability,
             "base": store.base,
             "reserved_bytes": store.reserve,
             **stats._asdict(),
@@ -131,6 +136,7 @@ _DOMAINS = {
     "shm": "memory (tmpfs): until the machine stops",
     "dax": "persistent memory: survives power loss",
     "file": "file: a reboot in the midst of a change is noticed",
+    "wal": "file with a write-ahead log: survives power loss",
 }
 
 
@@ -175,14 +181,22 @@ def check(
             help="Check a store that was open when the machine stopped; whole, it opens again.",
         ),
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Free blocks that nothing leads to; take pages as they are for good.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Verify every block, node, pointer, key and count of a store."""
+    """Verify every page, block, node, pointer, key and count of a store."""
     from time import perf_counter
 
     begun = perf_counter()
-    with open_store(context, name, accept_unclean=accept) as store:
-        found = store.check()
+    flag: Literal["w", "r"] = "w" if repair else "r"
+    with open_store(context, name, flag, accept_unclean=accept) as store, Share(name) as share:
+        found = store.check(repair=repair, progress=share)
     if accept:
         # Only now that it is whole: closing it after writing marks it so.
         open_store(context, name, "w", accept_unclean=True).close()
@@ -190,17 +204,25 @@ def check(
     if as_json:
         report.emit_json({"name": name, **found._asdict(), "seconds": seconds})
         return
-    leaks = ""
+    report.line(f"{name} is whole: {', '.join(_findings(found))} in {seconds * 1e3:.1f} ms")
+    for damage in found.accepted:
+        report.line(f"taken as it is: {damage}")
+
+
+def _findings(found: sj.CheckReport) -> Iterator[str]:
+    """Say what a check went through, a part for each thing."""
+    yield _count(found.structures, "structure")
+    yield _count(found.items, "item")
+    yield f"{_count(found.blocks, 'block')} ({report.human_bytes(found.bytes)})"
+    if found.verified_pages:
+        yield f"{_count(found.verified_pages, 'page')} verified"
+    if found.freed_blocks:
+        yield f"{_count(found.freed_blocks, 'leaked block')} freed"
     if found.leaked_blocks:
-        leaks = (
-            f"; {found.leaked_blocks:,} blocks ({report.human_bytes(found.leaked_bytes)}) "
-            f"that nothing leads to, which costs space only"
+        leaked = (
+            f"{_count(found.leaked_blocks, 'block')} ({report.human_bytes(found.leaked_bytes)})"
         )
-    report.line(
-        f"{name} is whole: {_count(found.structures, 'structure')}, {_count(found.items, 'item')}, "
-        f"{_count(found.blocks, 'block')} ({report.human_bytes(found.bytes)}) in "
-        f"{seconds * 1e3:.1f} ms{leaks}"
-    )
+        yield f"{leaked} that nothing leads to, which costs space only"
 
 
 def _count(number: int, noun: str) -> str:

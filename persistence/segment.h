@@ -81,6 +81,7 @@ struct sj_segment_info {
     bool clean;
     bool this_boot; /* last opened for writing since the machine started */
     enum sj_durability durability;
+    char image[4096]; /* path of the working image in memory, of a `wal` store; "": none */
 };
 
 /* Where segments may lie (x86-64 and aarch64 with 47 bits): below what ASLR uses. */

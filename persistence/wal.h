@@ -200,7 +200,10 @@ struct sj_wal_place sj_wal_copy_place(const struct sj_wal *wal);
 /* The store takes no more changes, for that error number. SJ_EIO; SJ_EDAMAGED. */
 int sj_wal_fail(const struct sj_segment *segment, int number);
 
-/* wal_image.c: what errno says of memory for the image. */
+/* wal_image.c: where the working image lies that the superblock names; "" when it names none.
+ * SJ_EINVAL: SPACEJMP_SHM is too long. */
+int sj_wal_image_path(const struct sj_super *super, char path[4096]);
+/* What errno says of memory for the image. */
 int sj_wal_no_memory(const struct sj_segment *segment, const char *call);
 
 /* wal_ring.c */

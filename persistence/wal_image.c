@@ -44,14 +44,17 @@ static void hex(const uint8_t bytes[16], char text[33])
         snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static int name_image(struct sj_wal *wal, const struct sj_super *super)
+int sj_wal_image_path(const struct sj_super *super, char path[4096])
 {
+    static const uint8_t none[16];
     char first[33], second[33];
+    path[0] = '\0';
+    if (memcmp(super->image_nonce, none, sizeof none) == 0)
+        return SJ_OK;
     hex(super->uuid, first);
     hex(super->image_nonce, second);
-    int length = snprintf(wal->image_path, sizeof wal->image_path, "%s/spacejmp-%s-%s",
-                          image_directory(), first, second);
-    if (length < (int)sizeof wal->image_path)
+    int length = snprintf(path, 4096, "%s/spacejmp-%s-%s", image_directory(), first, second);
+    if (length < 4096)
         return SJ_OK;
     return sj_error(SJ_EINVAL, "SPACEJMP_SHM: the path is too long");
 }
@@ -209,7 +212,7 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
     char source[64];
     if (getrandom(super->image_nonce, sizeof super->image_nonce, 0) != sizeof super->image_nonce)
         return sj_segment_failed(wal->path, "getrandom");
-    int error = name_image(wal, super);
+    int error = sj_wal_image_path(super, wal->image_path);
     if (error == SJ_OK)
         error = sj_wal_files_open(wal, segment->name, (super->state & SJ_STATE_CLEAN) != 0);
     if (error == SJ_OK)
@@ -247,16 +250,14 @@ static bool is_trustworthy(const struct stat *image, const struct stat *file)
 static int find_image(struct sj_segment *segment, const struct sj_super *super, int *image)
 {
     struct sj_wal *wal = segment->wal;
-    static const uint8_t none[16];
     uint8_t boot[16];
     struct stat status, file;
     sj_boot_id(boot);
-    if (memcmp(boot, super->boot_id, sizeof boot) != 0 ||
-        memcmp(super->image_nonce, none, sizeof none) == 0)
+    if (memcmp(boot, super->boot_id, sizeof boot) != 0)
         return SJ_ENOTFOUND;
-    int error = name_image(wal, super);
-    if (error != SJ_OK)
-        return error;
+    int error = sj_wal_image_path(super, wal->image_path);
+    if (error != SJ_OK || wal->image_path[0] == '\0')
+        return error == SJ_OK ? SJ_ENOTFOUND : error;
     *image =
         open(wal->image_path, (segment->rw_possible ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
     if (*image < 0)

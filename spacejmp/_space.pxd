@@ -60,6 +60,7 @@ cdef extern from "persistence/segment.h" nogil:
         bint clean
         bint this_boot
         sj_durability durability
+        char *image
 
     int sj_segment_create(const char *path, const sj_segment_spec *spec)
     int sj_segment_inspect(const char *path, sj_segment_info *info)

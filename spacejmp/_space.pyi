@@ -15,6 +15,7 @@ class SegmentInfo(NamedTuple):
     clean: bool
     this_boot: bool
     durability: Literal["process", "power"]
+    image: str
 
 def segment_create(
     path: str | bytes | os.PathLike[str],

@@ -20,7 +20,7 @@ from spacejmp.persistence.errors import (
 )
 
 SegmentInfo = namedtuple(
-    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot durability"
+    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot durability image"
 )
 
 _DURABILITIES = ("process", "power")
@@ -93,6 +93,7 @@ def segment_inspect(path):
         bool(info.clean),
         bool(info.this_boot),
         _DURABILITIES[info.durability],
+        (<bytes>info.image).decode(sys.getfilesystemencoding(), "surrogateescape"),
     )
 
 

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, SupportsIndex
 
 from spacejmp._space import attached_spaces, segment_create, segment_inspect
 from spacejmp.arena import ARENA_END, ARENA_START, DEFAULT_RESERVED, GIB, check_base, check_reserved
+from spacejmp.belongings import clear_belongings, clear_image
 from spacejmp.files import (
     TEMPORARY,
     locked,
@@ -572,11 +573,10 @@ class Catalog:
         """Clear away what belonged to a segment that was removed, itself last."""
         uuid, _, name = os.path.basename(removed)[len(_REMOVED) :].partition("-")
         if status_of(self._segment_file(name)) is None:
-            logs = (f"{self._segment_file(name)}.log{number}" for number in range(2))
-            if sum(map(unlink_if_there, logs)):
-                sync_directory(os.path.dirname(removed))
+            clear_belongings(self._segment_file(name))
             unlink_if_there(self._record_file(name))
             sync_directory(os.path.join(self.home, "vas"))
+        clear_image(removed)
         infos = self._scan().values()
         if uuid not in {i.uuid.hex() for i in infos if not isinstance(i, SpaceJmpError)}:
             unlink_if_there(os.path.join(self.home, "lock", f"{uuid}.lock"))

@@ -144,7 +144,8 @@ def test_ls_shows_a_damaged_store_beside_the_others(genes: Path) -> None:
 def test_info_json_has_a_stable_shape(genes: Path) -> None:
     facts = json.loads(ran(genes, "info", "genes", "--json"))
     assert facts.keys() == {
-        *("name", "home", "path", "uuid", "created", "domain", "base", "reserved_bytes"),
+        *("name", "home", "path", "uuid", "created", "domain", "durability"),
+        *("base", "reserved_bytes"),
         *("file_bytes", "live_bytes", "live_blocks", "free_bytes", "meta_bytes", "structures"),
     }
     assert facts["structures"] == [
@@ -169,6 +170,28 @@ def test_check_says_what_it_went_through(genes: Path) -> None:
         *("leaked_blocks", "leaked_bytes", "freed_blocks", "freed_bytes"),
         *("verified_pages", "unverified_pages", "accepted", "seconds"),
     }
+
+
+def test_check_repairs(genes: Path) -> None:
+    ran(genes, "put", "genes", "h", "key", "a needle, and more than fits into a word")
+    segment = genes / "seg" / "genes.seg"
+    segment.write_bytes(segment.read_bytes().replace(b"a needle", b"A needle"))
+    assert "checksum" in failed(genes, 3, "check", "genes")
+    repaired = ran(genes, "check", "genes", "--repair").splitlines()
+    assert repaired[0].startswith("genes is whole: 3 structures, 19 items, ")
+    assert repaired[1].startswith("taken as it is: ")
+    assert "pages verified" in ran(genes, "check", "genes")
+
+
+def test_put_and_load_make_stores_that_survive_power_loss(disk_home: Path) -> None:
+    ran(disk_home, "put", "genes", "t", "a", "1", "--create", "--durability", "power")
+    assert "survives power loss" in ran(disk_home, "info", "genes")
+    rows = "key,value\na,1\n"
+    options = ("--format", "csv", "--key", "key", "--tree", "t", "--durability", "power")
+    assert run(disk_home, "load", "more", "-", *options, stdin=rows).exit_code == 0
+    assert json.loads(ran(disk_home, "info", "more", "--json"))["domain"] == "wal"
+    assert run(disk_home, "put", "genes", "t", "a", "1", "--durability", "disk").exit_code == 2
+    assert ran(disk_home, "get", "genes", "t", "a") == "1\n"
 
 
 def test_rm_and_drop_ask_and_refuse_where_they_cannot(genes: Path) -> None:
