@@ -46,6 +46,7 @@
 #ifndef SJ_PERSISTENCE_WAL_H
 #define SJ_PERSISTENCE_WAL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -145,6 +146,11 @@ int sj_wal_file_settle(const struct sj_wal_file *file);
 /* Writes zeros so that later writes change no metadata, and syncs; 0 or an errno: then the file
  * ends at `from` as before. */
 int sj_wal_file_extend(const struct sj_wal_file *file, uint64_t from, uint64_t to);
+/* Whether an error number says that there is no room, which may change. */
+static inline bool sj_wal_is_full(int number)
+{
+    return number == ENOSPC || number == EDQUOT || number == EFBIG;
+}
 /* Begins the epoch of `place` in the file; `buffer`: a page, aligned. 0 or an errno. */
 int sj_wal_file_begin(const struct sj_wal_file *file, const uint8_t uuid[16], uint64_t file_bytes,
                       const struct sj_wal_place *place, void *buffer);

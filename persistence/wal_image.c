@@ -113,7 +113,8 @@ static int apply(void *context, uint64_t offset, const void *bytes, uint64_t cou
     return SJ_OK;
 }
 
-/* The log begins: nothing of a clean segment is in it. */
+/* The log begins: nothing of a clean segment is in it. On a full disk it has only the room that it
+ * had, and who changes something is told (I6). */
 static int begin_log(struct sj_segment *segment, uint64_t epoch, struct sj_wal_place *place)
 {
     struct sj_wal *wal = segment->wal;
@@ -127,7 +128,10 @@ static int begin_log(struct sj_segment *segment, uint64_t epoch, struct sj_wal_p
     int number = 0;
     if (bytes < sj_wal_log_step) {
         number = sj_wal_file_extend(file, bytes, sj_wal_log_step);
-        bytes = sj_wal_log_step;
+        if (number == 0)
+            bytes = sj_wal_log_step;
+        else if (sj_wal_is_full(number))
+            number = 0;
     }
     if (number == 0)
         number = sj_wal_file_begin(file, segment->uuid, bytes, place, wal->buffer);

@@ -59,11 +59,6 @@ static bool look_through(const char *records, uint64_t bytes, uint64_t *open)
     return true;
 }
 
-static bool is_full(int number)
-{
-    return number == ENOSPC || number == EDQUOT || number == EFBIG;
-}
-
 /* Makes the log file at least `bytes` long. SJ_EFULL; SJ_EIO: the store has failed. */
 static int extend(struct sj_segment *segment, uint64_t epoch, uint64_t bytes)
 {
@@ -74,7 +69,7 @@ static int extend(struct sj_segment *segment, uint64_t epoch, uint64_t bytes)
     uint64_t end =
         *size + (bytes - *size + sj_wal_log_step - 1) / sj_wal_log_step * sj_wal_log_step;
     int number = sj_wal_file_extend(&wal->log[epoch & 1], *size, end);
-    if (is_full(number))
+    if (sj_wal_is_full(number))
         return sj_error(SJ_EFULL, "'%s': %s.log%u needs %llu KiB more: %s", segment->name,
                         wal->path, (unsigned)(epoch & 1), (unsigned long long)((end - *size) >> 10),
                         strerror(number));

@@ -161,6 +161,12 @@ class Catalog:
         """Where the lock file of a segment is, or will be when it is first attached."""
         return self._lock_file(segment.uuid)
 
+    def restore_locks(self, record: VasRecord) -> None:
+        """Make the directory of lock files again if it has gone, and the VAS has not."""
+        there = status_of(self.segment_path(record.segment)) is not None
+        if there and status_of(os.path.join(self.home, "lock")) is None:
+            make_directories(self.home)
+
     def names(self) -> list[str]:
         """List the names of all VASes, sorted.
 
@@ -298,7 +304,6 @@ class Catalog:
                 f"durability: expected 'process' or 'power', found {durability!r}"
             )
         use_forced_granularity()
-        make_directories(self.home)
         path = self._segment_file(name)
         with self._locked(self.timeout):
             self._tidy()
@@ -396,7 +401,6 @@ class Catalog:
         problems: list[SpaceJmpError] = []
         if not self._exists():
             return Rebuilt((), ())
-        make_directories(self.home)
         with self._locked(self.timeout):
             self._tidy()
             found = self._scan()
@@ -434,7 +438,8 @@ class Catalog:
         return os.path.join(self.home, "lock", f"{uuid.hex()}.lock")
 
     def _locked(self, timeout: float | None) -> contextlib.AbstractContextManager[None]:
-        """Hold the catalog's lock (I3)."""
+        """Hold the catalog's lock (I3); directories that someone has removed are made again."""
+        make_directories(self.home)
         path = os.path.join(self.home, "lock", "catalog.lock")
         return locked(path, 0o600 | shared_mode(self.home) & 0o060, timeout)
 

@@ -89,14 +89,37 @@ static void lay_out(struct sj_lock_page *page)
     page->magic = SJ_LOCK_MAGIC;
 }
 
+/* Writes zeros over a file that has the size and all its blocks: a full disk can do that. */
+static int zero_in_place(int fd)
+{
+    static const char zeros[4096];
+    for (size_t at = 0; at < sizeof(struct sj_lock_page);) {
+        size_t left = sizeof(struct sj_lock_page) - at;
+        ssize_t written = pwrite(fd, zeros, left < sizeof zeros ? left : sizeof zeros, (off_t)at);
+        if (written > 0) {
+            at += (size_t)written;
+        } else if (written == 0 || errno != EINTR) {
+            errno = written == 0 ? EIO : errno;
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Makes the file a page of zeros. */
 static int empty_page(int fd)
 {
-    int result = ftruncate(fd, 0);
+    const off_t bytes = sizeof(struct sj_lock_page);
+    struct stat status;
+    int result = fstat(fd, &status);
+    if (result == 0 && status.st_size == bytes && (off_t)status.st_blocks * 512 >= bytes)
+        return zero_in_place(fd);
+    if (result == 0)
+        result = ftruncate(fd, 0);
     if (result != 0)
         return result;
     do
-        result = fallocate(fd, 0, 0, sizeof(struct sj_lock_page));
+        result = fallocate(fd, 0, 0, bytes);
     while (result != 0 && errno == EINTR);
     return result;
 }

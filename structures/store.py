@@ -162,6 +162,7 @@ def _attach(
         except NotFoundError:  # removed or replaced after it was looked up
             if record == known:
                 raise
+            catalog.restore_locks(record)
         known = record
         flag = "c" if flag == "n" else flag
 

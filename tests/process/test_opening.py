@@ -35,9 +35,9 @@ def is_clean(store: sj.Store) -> bool:
     return segment_inspect(store.path).clean
 
 
-def new_store(home: Path) -> sj.Store:
+def new_store(home: Path, mode: int = 0o600) -> sj.Store:
     """A closed store with a map in it."""
-    with sj.open("store", home=home, reserve=GIB) as store:
+    with sj.open("store", home=home, reserve=GIB, mode=mode) as store:
         store.hashmap("h", key="int")[0] = 0
     return store
 
@@ -117,12 +117,33 @@ def test_a_store_removed_while_it_is_opened_is_as_one_that_never_was(
             assert list(store.roots) == []
 
 
-def test_a_missing_directory_of_locks_is_an_error_not_a_hang(home: Path) -> None:
+@pytest.mark.parametrize("flag", ["c", "r", "w", "n"])
+def test_a_directory_of_locks_that_has_gone_is_made_again(home: Path, flag: Any) -> None:
+    """It was a NotFoundError that named the lock file, of a store that is there."""
     store = new_store(home)
     shutil.rmtree(home / "lock")
-    with pytest.raises(sj.NotFoundError, match="lock"):
-        sj.open("store", "w", home=home)
+    sj.open("store", flag, home=home).close()
     assert is_clean(store)
+    shutil.rmtree(home / "lock")
+    sj.Catalog(home).remove("store")
+    assert sj.Catalog(home).names() == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_who_may_not_make_the_directory_of_locks_is_told(home: Path) -> None:
+    new_store(home, mode=0o644)
+    shutil.rmtree(home / "lock")
+    for path in (home, home / "seg", home / "vas"):
+        path.chmod(0o755)
+
+    def open_as_nobody() -> None:
+        os.setgroups([])
+        os.setresuid(65534, 65534, 65534)
+        sj.open("store", "r", home=home)
+
+    with pytest.raises(sj.StorePermissionError, match=r"make .*lock"):
+        in_child(open_as_nobody)
+    assert not (home / "lock").exists()
 
 
 # --- forks meanwhile ------------------------------------------------------------------------------
