@@ -413,6 +413,15 @@ static void use_checks(struct user *user)
     list_roots(user);
 }
 
+/* Mostly without checksums: all pages would get one, which takes as long as all else. */
+static void forgo_sums(struct user *user)
+{
+    if (below(user, 16) == 0 || user->segment->sums != NULL)
+        return;
+    free(user->segment->sums_path);
+    user->segment->sums_path = NULL;
+}
+
 /* Opens; false when the file is refused. */
 static bool open_store(struct user *user, bool writable)
 {
@@ -421,6 +430,7 @@ static bool open_store(struct user *user, bool writable)
                OPEN_FAULT) != SJ_OK)
         return false;
     user->segment = segment;
+    forgo_sums(user);
     return true;
 }
 
