@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from spacejmp._space import Hold, Space, attached_spaces
@@ -19,7 +18,6 @@ from spacejmp.persistence.errors import (
     CodecMismatchError,
     DetachedError,
     InvalidArgumentError,
-    InvalidNameError,
     NotFoundError,
     StructureTypeError,
 )
@@ -27,7 +25,8 @@ from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_id, codec_name
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
-from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.reports import CheckReport, StoreStats
+from spacejmp.structures.roots import KIND_NAMES, Roots
 
 if TYPE_CHECKING:
     import os
@@ -44,7 +43,6 @@ __all__ = ["Store", "open"]
 Flag = Literal["r", "w", "c", "n"]
 
 _KINDS: dict[int, type[BTree | HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
-_KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
 
 
 def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
@@ -189,39 +187,6 @@ def _check_free(name: str, making: dict[str, Any]) -> None:
                 f"in this process, found the store {other!r} open at {start:#x}; close that one, "
                 f"or leave base out to have another place chosen"
             )
-
-
-class Roots(Mapping[str, RootInfo]):
-    """The structures of a store by name: a live, read-only mapping to `RootInfo`."""
-
-    __slots__ = ("_store",)
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getitem__(self, name: str) -> RootInfo:
-        record = _roots.find(self._store._space, check_root_name(name))
-        if record is None:
-            raise self._store._no_root(name)
-        return _info(name, record)
-
-    def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str):
-            return False
-        try:
-            raw = check_root_name(name)
-        except InvalidNameError:  # nothing can have such a name
-            return False
-        return _roots.find(self._store._space, raw) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([name for name, _ in _roots.listing(self._store._space)])
-
-    def __len__(self) -> int:
-        return len(_roots.listing(self._store._space))
-
-    def __repr__(self) -> str:
-        return f"Roots({[_info(*root) for root in _roots.listing(self._store._space)]!r})"
 
 
 class Store:
@@ -392,9 +357,24 @@ class Store:
     # -- the whole store ----------------------------------------------------------------------
 
     def sync(self) -> None:
-        """Write everything to the file's storage (fsync), and give it checksums. StoreIOError.
+        """Write everything to the file's storage (fsync), and give its pages checksums.
 
+        Of a store with a write-ahead log this writes a checkpoint: the log is empty afterwards.
         Inside of a transaction no checksums are made: what it has changed may change again.
+
+        Raises
+        ------
+        StoreIOError, SpaceFullError
+            The storage failed, or is full.
+
+        Complexity
+        ----------
+        O(what has changed since the last one); writers wait meanwhile.
+
+        Durability
+        ----------
+        Once it returns, what was committed before survives a power loss, whatever the domain (but
+        tmpfs, which never does).
         """
         self._space.sync()
 
@@ -535,8 +515,8 @@ class Store:
             root = self._make(raw, name, type_id, key or "any", value or "any")
         if root.type != type_id:
             raise StructureTypeError(
-                f"{name!r}: expected a {_KIND_NAMES[type_id]}, found a "
-                f"{_KIND_NAMES.get(root.type, 'structure of an unknown kind')}: "
+                f"{name!r}: expected a {KIND_NAMES[type_id]}, found a "
+                f"{KIND_NAMES.get(root.type, 'structure of an unknown kind')}: "
                 f"store[{name!r}] opens whatever it is"
             )
         roles: tuple[Literal["key", "value"], ...] = ("key", "value")
@@ -570,15 +550,6 @@ class Store:
         if root is None:
             raise self._no_root(name)
         return root
-
-
-def _info(name: str, root: _roots.RootRecord) -> RootInfo:
-    return RootInfo(
-        name,
-        _KIND_NAMES.get(root.type, "unknown"),
-        codec_name(root.key_codec, "key"),
-        codec_name(root.value_codec, "value"),
-    )
 
 
 def _reopen(name: str, home: str, flag: Flag) -> Store:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory of a store: the names of its structures, and what each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from spacejmp.names import check_root_name
+from spacejmp.persistence.errors import InvalidNameError
+from spacejmp.structures import _roots
+from spacejmp.structures._codec import codec_name
+from spacejmp.structures.reports import RootInfo
+
+if TYPE_CHECKING:
+    from spacejmp.structures.store import Store
+
+__all__ = ["KIND_NAMES", "Roots"]
+
+KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
+
+
+class Roots(Mapping[str, RootInfo]):
+    """The structures of a store by name: a live, read-only mapping to `RootInfo`."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getitem__(self, name: str) -> RootInfo:
+        record = _roots.find(self._store._space, check_root_name(name))
+        if record is None:
+            raise self._store._no_root(name)
+        return _info(name, record)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            raw = check_root_name(name)
+        except InvalidNameError:  # nothing can have such a name
+            return False
+        return _roots.find(self._store._space, raw) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name, _ in _roots.listing(self._store._space)])
+
+    def __len__(self) -> int:
+        return len(_roots.listing(self._store._space))
+
+    def __repr__(self) -> str:
+        return f"Roots({[_info(*root) for root in _roots.listing(self._store._space)]!r})"
+
+
+def _info(name: str, root: _roots.RootRecord) -> RootInfo:
+    return RootInfo(
+        name,
+        KIND_NAMES.get(root.type, "unknown"),
+        codec_name(root.key_codec, "key"),
+        codec_name(root.value_codec, "value"),
+    )
