@@ -289,8 +289,8 @@ def test_each_step_is_synced_before_the_next(catalog: Catalog, home: Path) -> No
         journal.events.clear()
         lock = Path(catalog.lock_path(record.segment))
         lock.touch()
-        for log in ("log0", "log1"):
-            (home / "seg" / f"genes.seg.{log}").touch()
+        for beside in ("log0", "log1", "sum"):
+            (home / "seg" / f"genes.seg.{beside}").touch()
         catalog.remove("genes")
     assert created == ["fsync vas/.new", "replace vas/.new vas/genes.vas", "fsync vas/"]
     assert journal.events == [
@@ -298,6 +298,7 @@ def test_each_step_is_synced_before_the_next(catalog: Catalog, home: Path) -> No
         "fsync seg/",
         "unlink seg/genes.seg.log0",
         "unlink seg/genes.seg.log1",
+        "unlink seg/genes.seg.sum",
         "fsync seg/",
         "unlink vas/genes.vas",
         "fsync vas/",
