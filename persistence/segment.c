@@ -215,11 +215,12 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     int error = begin(path, uuid, writable, &super, &segment);
     if (error != SJ_OK)
         return error;
-    if ((super.features_incompat & SJ_FEATURE_WAL) != 0) {
+    error = sj_segment_sums_name(segment, path);
+    if (error == SJ_OK && (super.features_incompat & SJ_FEATURE_WAL) != 0) {
         error = check_size(segment, path);
         if (error == SJ_OK)
             error = sj_wal_attach(segment, path, first);
-    } else {
+    } else if (error == SJ_OK) {
         error = sj_domain_of(segment->fd, sj_super_durability(&super), &segment->domain);
         if (error == SJ_OK && segment->domain == &sj_wal_domain)
             error = sj_error(SJ_EINVAL,
@@ -239,7 +240,7 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     if (error == SJ_OK)
         error = map(segment, path, super.base);
     if (error == SJ_OK)
-        error = sj_segment_sums_init(segment, path);
+        error = sj_segment_sums_init(segment);
     if (error == SJ_OK)
         error = sj_segment_take_over(segment, first);
     if (sj_segment_is_damaged(segment))

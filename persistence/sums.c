@@ -34,12 +34,23 @@
  *     whole: a copy from before is not taken for the segment of today.
  * I10 The file has room for the sums of a page before the segment has the page.
  *
+ * Of a `wal` store (wal_sums.c) the pages are those of the segment file, which checkpoints alone
+ * change, one at a time; the rules hold for a checkpoint where they say "process", and:
+ *
+ * I11 Before a checkpoint changes the file, either the sums that others find count, and it marks
+ *     pages in them, or the superblock is one that no sums name.
+ * I12 So they may come to count again, in a new file, at every checkpoint and every close: no page
+ *     is changing, and none is going to without marks.
+ * I13 A sum is set when its page has been written; when a write or sync of the segment file has
+ *     failed, the sums count for nothing: nobody knows what the file has.
+ *
  * What a death leaves, between
  *   naming and the superblock  the old superblock, named as well: the sums count as before
  *   mark and store             a marked page that is as it was
  *   sum and the bit            a bit without a marked page
  *   growth here and there      marked pages beyond the end of the segment
  *   sums and "clean"           sums of pages that did not change since, "in use": they count
+ *   write and sum (wal)        a marked page; the log has what was going to be written
  *
  * When the machine stops while the segment is in use, the sums do not count afterwards (I3).
  */
@@ -331,46 +342,42 @@ void sj_sums_set(struct sj_sums *sums, uint64_t page, uint32_t crc)
     sj_store_half(&sums->sum[page], sj_sums_of(crc));
 }
 
-static bool is_busy(uint64_t page, const struct sj_sums_range *busy, uint32_t busy_count)
-{
-    for (uint32_t i = 0; i < busy_count; i++)
-        if (page - busy[i].first < busy[i].end - busy[i].first)
-            return true;
-    return false;
-}
-
 /* The pages of one chunk; whether no page of it is marked any more. */
-static bool compute_chunk(struct sj_sums *sums, const char *image, uint64_t first, uint64_t end,
-                          const struct sj_sums_range *busy, uint32_t busy_count)
+static bool compute_chunk(struct sj_sums *sums, uint64_t first, uint64_t end, sj_sums_crc *crc_of,
+                          void *context)
 {
     bool all = true;
+    uint32_t crc;
     for (uint64_t page = first < 2 ? 2 : first; page < end; page++) {
         if (sums->sum[page] != 0)
             continue;
-        if (is_busy(page, busy, busy_count))
-            all = false;
+        if (crc_of(context, page, &crc))
+            sj_sums_set(sums, page, crc);
         else
-            sj_sums_set(sums, page, sj_crc32c(0, image + page * SJ_PAGE, SJ_PAGE));
+            all = false;
     }
     return all;
 }
 
-void sj_sums_compute(struct sj_sums *sums, const char *image, uint64_t pages,
-                     const struct sj_sums_range *busy, uint32_t busy_count)
+bool sj_sums_compute(struct sj_sums *sums, uint64_t pages, sj_sums_crc *crc_of, void *context)
 {
+    bool all = true;
     uint64_t chunks = (pages + SJ_SUMS_CHUNK_PAGES - 1) / SJ_SUMS_CHUNK_PAGES;
     for (uint64_t first = 0; first < chunks; first += 64) {
         uint64_t *word = &sums->changed[first / 64], done = 0;
         for (uint64_t left = *word; left != 0; left &= left - 1) {
             uint64_t chunk = first + (uint32_t)__builtin_ctzll(left);
             uint64_t end = (chunk + 1) * SJ_SUMS_CHUNK_PAGES;
-            if (compute_chunk(sums, image, chunk * SJ_SUMS_CHUNK_PAGES, end < pages ? end : pages,
-                              busy, busy_count))
+            if (compute_chunk(sums, chunk * SJ_SUMS_CHUNK_PAGES, end < pages ? end : pages, crc_of,
+                              context))
                 done |= left & -left;
+            else
+                all = false;
         }
         if (done == 0)
             continue;
         __atomic_thread_fence(__ATOMIC_RELEASE);
         sj_store(word, *word & ~done);
     }
+    return all;
 }

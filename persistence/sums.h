@@ -9,8 +9,8 @@
  *             ──a change by who cannot mark──→ named by nobody: they count for nothing
  *
  * The first half is the file itself, for whoever has pages and their checksums; numbers of pages
- * are the file's. The second half keeps those of a mapped segment. Neither locks: it says below
- * which hold is needed.
+ * are the file's. The second half keeps those of a mapped segment; those of a `wal` store are kept
+ * by wal_sums.c. Neither locks: it says below which hold is needed.
  */
 #ifndef SJ_PERSISTENCE_SUMS_H
 #define SJ_PERSISTENCE_SUMS_H
@@ -31,12 +31,6 @@ struct sj_sums {
     struct sj_sums_header *header;
     uint64_t *changed;
     uint32_t *sum;
-};
-
-/* A range of pages. */
-struct sj_sums_range {
-    uint64_t first;
-    uint64_t end;
 };
 
 /* Opens the checksums of the segment with that uuid. SJ_ENOTFOUND: there are none (of this segment
@@ -61,9 +55,10 @@ void sj_sums_mark_pages(struct sj_sums *sums, uint64_t first, uint64_t end);
 /* The CRC-32C of a page that is at rest. */
 void sj_sums_set(struct sj_sums *sums, uint64_t page, uint32_t crc);
 
-/* Sets those of all marked pages of the `pages` pages at `image` but the busy ones. */
-void sj_sums_compute(struct sj_sums *sums, const char *image, uint64_t pages,
-                     const struct sj_sums_range *busy, uint32_t busy_count);
+/* The CRC-32C of a page; false: it may be changing, or cannot be read. */
+typedef bool sj_sums_crc(void *context, uint64_t page, uint32_t *crc);
+/* Sets those of all marked pages of the first `pages` that have one; whether all have. */
+bool sj_sums_compute(struct sj_sums *sums, uint64_t pages, sj_sums_crc *crc_of, void *context);
 
 /* What is stored for a page with that CRC-32C. */
 static inline uint32_t sj_sums_of(uint32_t crc)
@@ -91,8 +86,10 @@ int sj_sums_sync(const struct sj_sums *sums);
 
 /* ---- of a mapped segment ---- */
 
-/* For sj_segment_open and its end. SJ_ENOMEM. */
-int sj_segment_sums_init(struct sj_segment *segment, const char *path);
+/* For sj_segment_open: where they would be, and, once it is mapped, that it has none; and for its
+ * end. SJ_ENOMEM. */
+int sj_segment_sums_name(struct sj_segment *segment, const char *path);
+int sj_segment_sums_init(struct sj_segment *segment);
 void sj_segment_sums_end(struct sj_segment *segment);
 
 /* Whether nothing can have been lost since that superblock was written. */
@@ -102,6 +99,28 @@ bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_
  * SJ_ECORRUPT also when they count and there are too few. */
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
                          bool writable, struct sj_sums **sums, bool *counts);
+
+/* The same for writing, if they count; SJ_ENOTFOUND if not. */
+int sj_segment_sums_open(const struct sj_segment *segment, const struct sj_super *super,
+                         struct sj_sums **sums);
+
+/* New ones, all pages marked (I5); named by nobody yet. SJ_ENOTFOUND: the segment can have none. */
+int sj_segment_sums_create(const struct sj_segment *segment, struct sj_sums **sums);
+
+/* Whether they count while that superblock does (I3). */
+bool sj_segment_sums_count(const struct sj_segment *segment, const struct sj_super *super,
+                           const struct sj_sums *sums);
+/* And whether they are those that others find. */
+bool sj_segment_sums_are_known(const struct sj_segment *segment, const struct sj_super *super,
+                               const struct sj_sums *sums);
+
+/* Pages that the segment's file says it has. SJ_EIO. */
+int sj_segment_sums_pages(const struct sj_segment *segment, uint64_t *pages);
+
+/* Before sums are set, those of other states of the segment are given up (I9); a word that may
+ * stand for a torn superblock stays (I8). Whether none did. */
+bool sj_segment_sums_settle_whole(const struct sj_segment *segment, const struct sj_super *super,
+                                  struct sj_sums *sums);
 
 /* Before the superblock says "in use" for the first change of this process, and after it. */
 void sj_segment_sums_begin(struct sj_segment *segment);
@@ -121,7 +140,8 @@ void sj_segment_sums_settle(struct sj_segment *segment, uint64_t present);
 /* Before the segment grows from `from` to `end` bytes. SJ_EFULL, SJ_EIO. */
 int sj_segment_sums_back(struct sj_segment *segment, uint64_t from, uint64_t end);
 
-/* Sets the checksums of marked pages, with any hold; nothing within a transaction. */
+/* Sets the checksums of marked pages, with any hold; nothing within a transaction, but for those of
+ * a `wal` store. */
 void sj_segment_sums_refresh(struct sj_segment *segment);
 
 /* ---- verifying ---- */
@@ -143,7 +163,8 @@ struct sj_sums_verify {
     uint64_t unverified; /* pages without one that counts */
 };
 
-/* Verifies all checksums that count, with any hold. What `found` or `progress` returned, SJ_EIO. */
+/* Verifies all checksums that count, with any hold; of a `wal` store those of its file's pages,
+ * while others may be writing them. What `found` or `progress` returned, SJ_EIO. */
 int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_verify *verify);
 
 /* Marks pages [first, last], counted in all of memory. (For sj_sums_mark.) */

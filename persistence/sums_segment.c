@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sums_segment.c: keeping the checksums of a mapped segment (sums.c has the rules, I1 … I10).
+ * sums_segment.c: keeping the checksums of a mapped segment (sums.c has the rules, I1 … I12), and
+ * which file of checksums counts for a segment.
  *
  *   sj_segment_mark_dirty   begin: finds the sums that count, or makes new ones (I5)
  *                           announce, superblock, settle (I4, I8); begun: marks what is always busy
@@ -16,9 +17,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "persistence/crc32c.h"
 #include "persistence/sums.h"
 #include "persistence/superblock.h"
+#include "persistence/wal.h"
 
 #define FIRST_PAGES (SJ_CHUNK_DIR_AT / SJ_PAGE) /* change without being logged; two superblocks */
 
@@ -58,18 +62,21 @@ static void use_table(struct sj_segment *segment, const uint32_t *table)
     segment->sums_at = (uint64_t)(uintptr_t)table - sizeof *table * first_page(segment);
 }
 
-int sj_segment_sums_init(struct sj_segment *segment, const char *path)
+int sj_segment_sums_name(struct sj_segment *segment, const char *path)
+{
+    if (asprintf(&segment->sums_path, "%s" SJ_SUMS_SUFFIX, path) >= 0)
+        return SJ_OK;
+    segment->sums_path = NULL;
+    return sj_error(SJ_ENOMEM, "%s", path);
+}
+
+int sj_segment_sums_init(struct sj_segment *segment)
 {
     const uint32_t *table;
     int error = find_zeros(segment->reserved, &table);
-    if (error != SJ_OK)
-        return error;
-    use_table(segment, table);
-    if (asprintf(&segment->sums_path, "%s" SJ_SUMS_SUFFIX, path) < 0) {
-        segment->sums_path = NULL;
-        return sj_error(SJ_ENOMEM, "%s", path);
-    }
-    return SJ_OK;
+    if (error == SJ_OK)
+        use_table(segment, table);
+    return error;
 }
 
 /* ------------------------------------------------------------------ which sums count */
@@ -89,12 +96,36 @@ static bool has_its_name(const struct sj_segment *segment)
     return has;
 }
 
-/* Whether the sums that the segment uses are those that others find. */
-static bool have_their_name(const struct sj_segment *segment)
+/* Whether the sums that a process uses are those that others find. */
+static bool have_their_name(const struct sj_segment *segment, const struct sj_sums *sums)
 {
     struct stat opened;
-    return fstat(segment->sums->fd, &opened) == 0 &&
+    return fstat(sums->fd, &opened) == 0 &&
            leads_to(segment->sums_path, opened.st_dev, opened.st_ino);
+}
+
+static int file_of(const struct sj_segment *segment)
+{
+    return segment->wal != NULL ? segment->wal->file : segment->fd;
+}
+
+static bool may_have_sums(const struct sj_segment *segment)
+{
+    return (segment->domain->sums || segment->wal != NULL) && segment->sums_path != NULL &&
+           has_its_name(segment);
+}
+
+int sj_segment_sums_pages(const struct sj_segment *segment, uint64_t *pages)
+{
+    uint64_t committed = 0;
+    const off_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
+    if (segment->wal == NULL)
+        committed = sj_segment_committed(segment);
+    else if (pread(segment->wal->file, &committed, sizeof committed, at) != sizeof committed)
+        return sj_segment_failed(segment->wal->path, "read");
+    committed = committed < segment->reserved ? committed : segment->reserved;
+    *pages = committed / SJ_PAGE;
+    return SJ_OK;
 }
 
 bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super)
@@ -105,23 +136,26 @@ bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_
            memcmp(boot, super->boot_id, sizeof boot) == 0;
 }
 
-/* I3 */
-static bool count(const struct sj_segment *segment, const struct sj_super *super,
-                  const struct sj_sums *sums)
+bool sj_segment_sums_count(const struct sj_segment *segment, const struct sj_super *super,
+                           const struct sj_sums *sums)
 {
-    return sj_sums_names(sums, super->checksum) && sj_segment_is_continuous(segment, super);
+    return sj_sums_names(sums, super->checksum) && sj_segment_is_continuous(segment, super) &&
+           (segment->wal == NULL || !sj_wal_has_failed(segment->wal));
 }
 
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
                          bool writable, struct sj_sums **sums, bool *counts)
 {
+    uint64_t pages;
     *counts = false;
-    if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment))
+    if (!may_have_sums(segment))
         return sj_error(SJ_ENOTFOUND, "'%s' has no checksums", segment->name);
-    int error = sj_sums_open(segment->sums_path, segment->uuid, segment->reserved, writable, sums);
-    if (error != SJ_OK || !count(segment, super, *sums))
+    int error = sj_segment_sums_pages(segment, &pages); /* before the file that has room for them */
+    if (error == SJ_OK)
+        error = sj_sums_open(segment->sums_path, segment->uuid, segment->reserved, writable, sums);
+    if (error != SJ_OK || !sj_segment_sums_count(segment, super, *sums))
         return error;
-    uint64_t pages = sj_segment_committed(segment) / SJ_PAGE, room = (*sums)->backed;
+    uint64_t room = (*sums)->backed;
     *counts = room >= pages;
     if (*counts)
         return SJ_OK;
@@ -131,8 +165,7 @@ int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super
                     segment->sums_path, (unsigned long long)pages, (unsigned long long)room);
 }
 
-/* Opens the sums if they count; SJ_ENOTFOUND if not. */
-static int open_counting(const struct sj_segment *segment, const struct sj_super *super,
+int sj_segment_sums_open(const struct sj_segment *segment, const struct sj_super *super,
                          struct sj_sums **sums)
 {
     bool counts;
@@ -143,15 +176,23 @@ static int open_counting(const struct sj_segment *segment, const struct sj_super
     return SJ_ENOTFOUND;
 }
 
-/* New sums, all pages marked (I5). */
-static int create(const struct sj_segment *segment, struct sj_sums **sums)
+int sj_segment_sums_create(const struct sj_segment *segment, struct sj_sums **sums)
 {
     struct stat status;
-    if (!segment->domain->sums || segment->sums_path == NULL || !has_its_name(segment) ||
-        fstat(segment->fd, &status) != 0)
+    uint64_t pages;
+    if (!may_have_sums(segment) || fstat(file_of(segment), &status) != 0)
         return SJ_ENOTFOUND;
+    int error = sj_segment_sums_pages(segment, &pages);
+    if (error != SJ_OK)
+        return error;
     return sj_sums_create(segment->sums_path, segment->uuid, segment->reserved,
-                          status.st_mode & 0666, sj_segment_committed(segment) / SJ_PAGE, sums);
+                          status.st_mode & 0666, pages, sums);
+}
+
+bool sj_segment_sums_are_known(const struct sj_segment *segment, const struct sj_super *super,
+                               const struct sj_sums *sums)
+{
+    return sj_segment_sums_count(segment, super, sums) && have_their_name(segment, sums);
 }
 
 /* Has the segment use these sums, or, NULL, none. */
@@ -186,9 +227,9 @@ void sj_segment_sums_begin(struct sj_segment *segment)
     if (!segment->domain->sums ||
         sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
         return;
-    int error = open_counting(segment, &super, &sums);
+    int error = sj_segment_sums_open(segment, &super, &sums);
     if (error != SJ_OK && (super.state & SJ_STATE_CLEAN) != 0)
-        error = create(segment, &sums);
+        error = sj_segment_sums_create(segment, &sums);
     if (error == SJ_OK)
         use(segment, sums);
 }
@@ -217,7 +258,7 @@ int sj_segment_sums_recover(struct sj_segment *segment)
     }
     if (!sj_segment_is_continuous(segment, &super))
         return SJ_OK; /* no sums count */
-    if (open_counting(segment, &super, &sums) != SJ_OK)
+    if (sj_segment_sums_open(segment, &super, &sums) != SJ_OK)
         return sj_super_update(segment, 0); /* some may count, elsewhere or for others (I4) */
     use(segment, sums);
     return SJ_OK;
@@ -242,9 +283,15 @@ int sj_segment_sums_back(struct sj_segment *segment, uint64_t from, uint64_t end
                                  : sj_sums_back(segment->sums, from / SJ_PAGE, end / SJ_PAGE);
 }
 
+/* Those that name superblocks. */
+static struct sj_sums *naming(const struct sj_segment *segment)
+{
+    return segment->wal != NULL ? segment->wal->sums : segment->sums;
+}
+
 int sj_segment_sums_announce(struct sj_segment *segment, uint64_t present, uint64_t next)
 {
-    struct sj_sums *sums = segment->sums;
+    struct sj_sums *sums = naming(segment);
     if (sums == NULL)
         return SJ_OK;
     sj_sums_announce(sums, present, next);
@@ -259,65 +306,87 @@ int sj_segment_sums_announce(struct sj_segment *segment, uint64_t present, uint6
 
 void sj_segment_sums_settle(struct sj_segment *segment, uint64_t present)
 {
-    if (segment->sums != NULL)
-        sj_sums_settle(segment->sums, present);
+    struct sj_sums *sums = naming(segment);
+    if (sums != NULL)
+        sj_sums_settle(sums, present);
 }
 
 /* ------------------------------------------------------------------ at rest */
 
-/* Before sums are set, those of other states of the segment are given up (I9); a word that may
- * stand for a torn superblock stays (I8). Whether one does. */
-static bool settle_whole(const struct sj_segment *segment, const struct sj_super *super,
-                         struct sj_sums *sums)
+bool sj_segment_sums_settle_whole(const struct sj_segment *segment, const struct sj_super *super,
+                                  struct sj_sums *sums)
 {
     enum sj_super_copy copies[2];
-    if (sj_super_copies(segment->fd, segment->name, copies) != SJ_OK ||
+    if (sj_super_copies(file_of(segment), segment->name, copies) != SJ_OK ||
         copies[0] == SJ_SUPER_DAMAGED || copies[1] == SJ_SUPER_DAMAGED)
         return false;
     sj_sums_settle(sums, super->checksum);
     return true;
 }
 
+/* A mapped segment, and ranges of its pages that change without being marked. */
+struct mapped {
+    const char *base;
+    uint64_t busy_count;
+    struct {
+        uint64_t first;
+        uint64_t end;
+    } busy[SJ_LOG_EXTENTS];
+};
+
+static bool crc_of(void *context, uint64_t page, uint32_t *crc)
+{
+    const struct mapped *mapped = context;
+    for (uint64_t i = 0; i < mapped->busy_count; i++)
+        if (page - mapped->busy[i].first < mapped->busy[i].end - mapped->busy[i].first)
+            return false;
+    *crc = sj_crc32c(0, mapped->base + page * SJ_PAGE, SJ_PAGE);
+    return true;
+}
+
 void sj_segment_sums_refresh(struct sj_segment *segment)
 {
     const struct sj_log *log = segment->log;
-    struct sj_sums_range busy[SJ_LOG_EXTENTS] = {{2, FIRST_PAGES}};
+    struct mapped mapped = {.base = segment->base, .busy = {{2, FIRST_PAGES}}};
     struct sj_super super;
     struct sj_sums *sums = NULL;
     uint64_t which, extents = sj_load(&log->extents);
+    if (segment->wal != NULL)
+        sj_wal_sums_refresh(segment);
     if (!segment->domain->sums || !segment->writable || segment->tx.depth > 0 ||
         segment->tx.in_op || extents > SJ_LOG_EXTENTS)
         return;
+    mapped.busy_count = extents;
     for (uint64_t i = 1; i < extents; i++) {
-        uint64_t page = log->extent[i].at / SJ_PAGE - first_page(segment);
-        busy[i] = (struct sj_sums_range){page, page + log->extent[i].bytes / SJ_PAGE};
+        mapped.busy[i].first = log->extent[i].at / SJ_PAGE - first_page(segment);
+        mapped.busy[i].end = mapped.busy[i].first + log->extent[i].bytes / SJ_PAGE;
     }
     if (sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK ||
-        (super.state & SJ_STATE_CLEAN) != 0 || open_counting(segment, &super, &sums) != SJ_OK)
+        (super.state & SJ_STATE_CLEAN) != 0 ||
+        sj_segment_sums_open(segment, &super, &sums) != SJ_OK)
         return;
-    if (settle_whole(segment, &super, sums))
-        sj_sums_compute(sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, busy,
-                        (uint32_t)extents);
+    if (sj_segment_sums_settle_whole(segment, &super, sums))
+        (void)sj_sums_compute(sums, sj_segment_committed(segment) / SJ_PAGE, crc_of, &mapped);
     sj_sums_close(sums);
 }
 
 void sj_segment_sums_finish(struct sj_segment *segment)
 {
+    struct mapped mapped = {.base = segment->base};
     struct sj_super super;
     struct sj_sums *sums = NULL;
     uint64_t which;
     if (!segment->domain->sums ||
         sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
         return;
-    if (segment->sums == NULL || !count(segment, &super, segment->sums) ||
-        !have_their_name(segment)) {
-        int error = open_counting(segment, &super, &sums);
+    if (segment->sums == NULL || !sj_segment_sums_are_known(segment, &super, segment->sums)) {
+        int error = sj_segment_sums_open(segment, &super, &sums);
         if (error != SJ_OK)
-            error = create(segment, &sums);
+            error = sj_segment_sums_create(segment, &sums);
         use(segment, error == SJ_OK ? sums : NULL);
     }
     if (segment->sums == NULL)
         return;
-    settle_whole(segment, &super, segment->sums);
-    sj_sums_compute(segment->sums, segment->base, sj_segment_committed(segment) / SJ_PAGE, NULL, 0);
+    sj_segment_sums_settle_whole(segment, &super, segment->sums);
+    (void)sj_sums_compute(segment->sums, sj_segment_committed(segment) / SJ_PAGE, crc_of, &mapped);
 }

@@ -150,29 +150,11 @@ int sj_super_read(int fd, const char *path, struct sj_super *super, uint64_t *wh
     return check_fields(path, super);
 }
 
-int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t which)
-{
-    uint64_t at = which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A;
-    super->sequence++;
-    super->checksum = sj_super_checksum(super);
-    sj_disk_write(fd, super, sizeof *super, at);
-    ssize_t written;
-    do
-        written = pwrite(fd, super, sizeof *super, (off_t)at);
-    while (written < 0 && errno == EINTR);
-    if (written != (ssize_t)sizeof *super || fdatasync(fd) != 0)
-        return sj_error(SJ_EIO, "'%s': writing a superblock: %s", name,
-                        written < 0 || (size_t)written == sizeof *super ? strerror(errno)
-                                                                        : "a short write");
-    sj_disk_sync(fd);
-    return SJ_OK;
-}
-
 /* Makes the superblock one that never was before, and has the checksums name it; if that fails, it
  * is one that they do not name. */
 static int seal(struct sj_segment *segment, uint64_t present, struct sj_super *super)
 {
-    if (segment->domain->sums &&
+    if ((segment->domain->sums || segment->wal != NULL) &&
         getrandom(&super->nonce, sizeof super->nonce, 0) != (ssize_t)sizeof super->nonce)
         super->nonce++;
     super->checksum = sj_super_checksum(super);
@@ -182,6 +164,25 @@ static int seal(struct sj_segment *segment, uint64_t present, struct sj_super *s
     super->nonce++;
     super->checksum = sj_super_checksum(super);
     return (super->state & SJ_STATE_CLEAN) != 0 ? error : SJ_OK;
+}
+
+int sj_super_write(struct sj_segment *segment, int fd, struct sj_super *super, uint64_t which)
+{
+    uint64_t at = which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A, present = super->checksum;
+    super->sequence++;
+    (void)seal(segment, present, super); /* named or not: nothing fails for want of checksums */
+    sj_disk_write(fd, super, sizeof *super, at);
+    ssize_t written;
+    do
+        written = pwrite(fd, super, sizeof *super, (off_t)at);
+    while (written < 0 && errno == EINTR);
+    if (written != (ssize_t)sizeof *super || fdatasync(fd) != 0)
+        return sj_error(SJ_EIO, "'%s': writing a superblock: %s", segment->name,
+                        written < 0 || (size_t)written == sizeof *super ? strerror(errno)
+                                                                        : "a short write");
+    sj_disk_sync(fd);
+    sj_segment_sums_settle(segment, super->checksum);
+    return SJ_OK;
 }
 
 int sj_super_update(struct sj_segment *segment, uint64_t state)

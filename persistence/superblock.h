@@ -38,9 +38,9 @@ static inline enum sj_durability sj_super_durability(const struct sj_super *supe
                                                               : SJ_DURABILITY_PROCESS;
 }
 
-/* The same, in the file: `super` was read from `which`, and goes to the other place, with the next
- * sequence number, synced. SJ_EIO. */
-int sj_super_write(int fd, const char *name, struct sj_super *super, uint64_t which);
+/* The same, in the file: `super` was read from `which`, changed but for its checksum, and goes to
+ * the other place, with the next sequence number, synced. SJ_EIO. */
+int sj_super_write(struct sj_segment *segment, int fd, struct sj_super *super, uint64_t which);
 
 /* The running kernel's boot id; all zero when it does not tell. */
 void sj_boot_id(uint8_t id[16]);

@@ -9,7 +9,7 @@
  *   log files (disk)             a commit is acknowledged when its record is here
  *     │ checkpoint, in the background: records of a full log file, page by page
  *   segment file (disk)          always: what it was at the last checkpoint, or on the way to the
- *   next
+ *   next                         (its pages have checksums: wal_sums.c)
  *
  * Fault model: processes die at any instruction; the machine stops: then of what was written to a
  * file and not yet synced any subset of sectors is there, and tmpfs is empty.
@@ -54,6 +54,8 @@
 #include "persistence/superblock.h"
 #include "persistence/wal_layout.h"
 
+struct sj_sums;
+
 struct sj_wal_file {
     int fd;        /* -1: not open */
     bool direct;   /* past the page cache: what is read is what the disk has */
@@ -67,6 +69,8 @@ struct sj_wal {
     int file;                /* the segment file */
     int image;               /* what `shared` is mapped from */
     bool lost;               /* pages of `shared` or the ring are */
+    struct sj_sums *sums;    /* of its pages, if they count; with checkpoint_mutex */
+    uint64_t nameless;       /* checksum of the superblock that no sums name, if we wrote it last */
     uint32_t waiting;        /* threads of this process that wait to be acknowledged */
     uint64_t unacknowledged; /* position that the write hold's commits wait for; 0: none */
     char *buffer;            /* of a flush, aligned; NULL: not opened for writing */
@@ -211,6 +215,39 @@ int sj_wal_fail(const struct sj_segment *segment, int number);
 int sj_wal_image_path(const struct sj_super *super, char path[4096]);
 /* What errno says of memory for the image. */
 int sj_wal_no_memory(const struct sj_segment *segment, const char *call);
+/* The pages that have none get checksums, as far as they can be read. */
+void sj_wal_sums_refresh(struct sj_segment *segment);
+/* So do these, as multiples of SJ_PAGE, whatever theirs are; with superblocks, another one is
+ * written. SJ_EIO, SJ_ECORRUPT. */
+int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint64_t count);
+
+/*
+ * wal_sums.c: checksums of the segment file's pages (sums.h). With checkpoint_mutex, or by the only
+ * process.
+ */
+static inline bool sj_wal_has_failed(const struct sj_wal *wal)
+{
+    return wal->shared != NULL && __atomic_load_n(&wal->shared->failed, __ATOMIC_ACQUIRE) != 0;
+}
+/* Has those that count while that superblock does go on counting for the next one. */
+void sj_wal_sums_adopt(struct sj_segment *segment, const struct sj_super *super);
+/* Those that are open count for nothing: a page is not what was written. */
+void sj_wal_sums_forget(struct sj_segment *segment);
+/* Writes a superblock (sj_super_write) that they name, if they can. SJ_EIO. */
+int sj_wal_super_write(struct sj_segment *segment, struct sj_super *super, uint64_t which);
+/* Before pages of the file are written. SJ_EIO, SJ_ECORRUPT: the superblock. */
+int sj_wal_sums_begin(struct sj_segment *segment);
+/* Whether a page that was read is what its checksum says. */
+bool sj_wal_sums_fit(const struct sj_segment *segment, uint64_t page, const void *bytes);
+/* Before the page is written, and after it; `fitted`: it was what its checksum said. */
+void sj_wal_sums_mark(struct sj_segment *segment, uint64_t page);
+void sj_wal_sums_set(struct sj_segment *segment, uint64_t page, const void *bytes, bool fitted);
+/* Sets those of all marked pages; whether all pages have one. */
+bool sj_wal_sums_compute(struct sj_segment *segment);
+/* Before the superblock says "clean": they count for it only if that worked. */
+void sj_wal_sums_finish(struct sj_segment *segment);
+/* A page of the segment file; false when it cannot be read. */
+bool sj_wal_read_page(const struct sj_wal *wal, uint64_t page, void *bytes);
 
 /* wal_ring.c */
 extern uint64_t sj_wal_record_limit; /* bytes of a record, at most */

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "persistence/sums.h"
 #include "persistence/wal.h"
 
 #define PAGES_MAX   8192u  /* in memory at once: 32 MiB */
@@ -26,10 +27,11 @@
 
 /* Pages of the segment file that are being changed. */
 struct pages {
-    const struct sj_segment *segment;
+    struct sj_segment *segment;
     char *bytes;      /* PAGES_MAX pages, in the order in which they came */
     uint64_t *number; /* of each */
     uint32_t *table;  /* by hash of the number: index + 1, or 0 */
+    bool *unfit;      /* it did not have its checksum */
     uint32_t count;
 };
 
@@ -52,8 +54,10 @@ static int write_pages(struct pages *pages)
 {
     uint32_t *order = pages->table; /* of no use any more */
     int file = pages->segment->wal->file;
-    for (uint32_t i = 0; i < pages->count; i++)
+    for (uint32_t i = 0; i < pages->count; i++) {
         order[i] = i;
+        sj_wal_sums_mark(pages->segment, pages->number[i]);
+    }
     qsort_r(order, pages->count, sizeof *order, by_number, pages);
     for (uint32_t i = 0; i < pages->count; i++) {
         const char *from = pages->bytes + order[i] * SJ_PAGE;
@@ -67,6 +71,7 @@ static int write_pages(struct pages *pages)
                 return io_failed(pages->segment, "write", written < 0 ? errno : EIO);
             done += (uint64_t)written;
         }
+        sj_wal_sums_set(pages->segment, at / SJ_PAGE, from, !pages->unfit[order[i]]);
     }
     pages->count = 0;
     memset(pages->table, 0, TABLE_SLOTS * sizeof *pages->table);
@@ -111,6 +116,7 @@ static int find_page(struct pages *pages, uint64_t number, char **page)
     if (error != SJ_OK)
         return error;
     pages->number[pages->count] = number;
+    pages->unfit[pages->count] = !sj_wal_sums_fit(pages->segment, number, *page);
     pages->table[slot] = ++pages->count;
     return SJ_OK;
 }
@@ -141,7 +147,8 @@ static int apply_epochs(struct sj_segment *segment, uint64_t first, uint64_t end
     struct pages pages = {.segment = segment,
                           .bytes = sj_wal_buffer(PAGES_MAX * SJ_PAGE),
                           .number = malloc(PAGES_MAX * sizeof *pages.number),
-                          .table = calloc(TABLE_SLOTS, sizeof *pages.table)};
+                          .table = calloc(TABLE_SLOTS, sizeof *pages.table),
+                          .unfit = malloc(PAGES_MAX * sizeof *pages.unfit)};
     const struct sj_wal_replay replay = {.wal = segment->wal,
                                          .name = segment->name,
                                          .uuid = segment->uuid,
@@ -151,8 +158,10 @@ static int apply_epochs(struct sj_segment *segment, uint64_t first, uint64_t end
                                          .apply = apply,
                                          .context = &pages};
     int error = SJ_OK;
-    if (pages.bytes == NULL || pages.number == NULL || pages.table == NULL)
+    if (pages.bytes == NULL || pages.number == NULL || pages.table == NULL || pages.unfit == NULL)
         error = sj_error(SJ_ENOMEM, "a checkpoint of '%s'", segment->name);
+    if (error == SJ_OK)
+        error = sj_wal_sums_begin(segment);
     if (error == SJ_OK)
         error = sj_wal_replay(&replay, place);
     if (error == SJ_OK)
@@ -161,9 +170,12 @@ static int apply_epochs(struct sj_segment *segment, uint64_t first, uint64_t end
         error = io_failed(segment, "fdatasync", errno);
     if (error == SJ_OK)
         sj_disk_sync(segment->wal->file);
+    else if (error == SJ_EIO)
+        sj_wal_sums_forget(segment);
     sj_wal_buffer_free(pages.bytes, PAGES_MAX * SJ_PAGE);
     free(pages.number);
     free(pages.table);
+    free(pages.unfit);
     return error;
 }
 
@@ -176,7 +188,7 @@ static int note_epoch(struct sj_segment *segment, uint64_t epoch)
     if (error != SJ_OK)
         return error;
     super.log_epoch = epoch;
-    return sj_super_write(segment->wal->file, segment->name, &super, which);
+    return sj_wal_super_write(segment, &super, which);
 }
 
 /* After a failed write of the segment file nobody knows what it has, and what is written next time
@@ -224,6 +236,41 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch)
                          (unsigned long long)place.durable, (unsigned long long)now->durable);
     *next_epoch = place.epoch + 1;
     sj_wal_unlock(segment->wal, &shared->checkpoint_mutex);
+    return error;
+}
+
+void sj_wal_sums_refresh(struct sj_segment *segment)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    if (!segment->rw_possible || lock_checkpoint(shared) != SJ_OK)
+        return;
+    if (sj_wal_usable(segment) == SJ_OK && sj_wal_sums_begin(segment) == SJ_OK)
+        (void)sj_wal_sums_compute(segment);
+    pthread_mutex_unlock(&shared->checkpoint_mutex);
+}
+
+int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint64_t count)
+{
+    struct sj_wal_shared *shared = segment->wal->shared;
+    struct sj_super super;
+    uint64_t which;
+    bool supers = false;
+    int error = lock_checkpoint(shared);
+    if (error != SJ_OK)
+        return error;
+    error = sj_wal_usable(segment);
+    if (error == SJ_OK)
+        error = sj_wal_sums_begin(segment);
+    for (uint64_t i = 0; error == SJ_OK && i < count; i++)
+        if (offset[i] < 2 * SJ_PAGE)
+            supers = true;
+        else if (offset[i] != SJ_SUMS_NOWHERE)
+            sj_wal_sums_mark(segment, offset[i] / SJ_PAGE);
+    if (error == SJ_OK && supers)
+        error = sj_super_read(segment->wal->file, segment->name, &super, &which);
+    if (error == SJ_OK && supers)
+        error = unless_failed(segment, sj_wal_super_write(segment, &super, which));
+    pthread_mutex_unlock(&shared->checkpoint_mutex);
     return error;
 }
 

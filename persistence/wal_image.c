@@ -28,6 +28,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "persistence/sums.h"
 #include "persistence/wal.h"
 
 #define COPY_BYTES (1ull << 20)
@@ -229,9 +230,10 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
         error = fill_shared(segment, super, &place);
     if (error != SJ_OK)
         return error;
+    sj_wal_sums_adopt(segment, super);
     super->state &= ~(uint64_t)SJ_STATE_CLEAN;
     sj_boot_id(super->boot_id);
-    error = sj_super_write(wal->file, segment->name, super, which);
+    error = sj_wal_super_write(segment, super, which);
     snprintf(source, sizeof source, "/proc/self/fd/%d", *image);
     if (error == SJ_OK &&
         linkat(AT_FDCWD, source, AT_FDCWD, wal->image_path, AT_SYMLINK_FOLLOW) != 0)
@@ -309,6 +311,8 @@ static int find_or_make_image(struct sj_segment *segment, const char *path, bool
     error = find_image(segment, &super, image);
     if (error == SJ_OK && first && segment->rw_possible && wal->shared->failed != 0) {
         sj_wal_unmap_shared(wal); /* it has what nobody was told is durable */
+        sj_wal_sums_adopt(segment, &super);
+        sj_wal_sums_forget(segment); /* nobody knows what the segment file has */
         unlink(wal->image_path);
         error = SJ_ENOTFOUND;
     }
@@ -380,7 +384,8 @@ static int finish(struct sj_segment *segment)
     super.state |= SJ_STATE_CLEAN;
     super.log_epoch = next_epoch;
     memset(super.image_nonce, 0, sizeof super.image_nonce);
-    error = sj_super_write(wal->file, segment->name, &super, which);
+    sj_wal_sums_finish(segment);
+    error = sj_wal_super_write(segment, &super, which);
     if (error == SJ_OK)
         shrink_logs(wal);
     return error;
@@ -400,6 +405,8 @@ int sj_wal_detach(struct sj_segment *segment, bool last)
         }
     }
     sj_wal_unmap_shared(wal);
+    if (wal->sums != NULL)
+        sj_sums_close(wal->sums);
     sj_wal_buffer_free(wal->buffer, SJ_WAL_BUFFER_BYTES);
     for (uint32_t i = 0; i < 2; i++)
         sj_wal_file_close(&wal->log[i]);
@@ -418,6 +425,8 @@ void sj_wal_forked(struct sj_segment *segment)
         return;
     pthread_mutex_init(&wal->local, NULL);
     pthread_cond_init(&wal->changed, NULL);
+    if (wal->has_thread)
+        wal->sums = NULL; /* it may have been about to close them */
     wal->has_thread = wal->wanted = false;
     wal->unacknowledged = wal->waiting = 0;
 }

@@ -19,6 +19,7 @@
 #include "persistence/describe.h"
 #include "persistence/roots.h"
 #include "persistence/sums.h"
+#include "persistence/wal.h"
 #include "structures/btree.h"
 #include "structures/check_owners.h"
 #include "structures/hashmap.h"
@@ -264,6 +265,8 @@ static int repair(struct census *census)
     if (segment->domain->sums &&
         (census->damaged_count > 0 || (report->unverified_pages > 0 && !segment->dirty)))
         error = sj_segment_mark_dirty(segment);
+    else if (segment->wal != NULL && census->damaged_count > 0)
+        error = sj_wal_sums_accept(segment, census->damaged, census->damaged_count);
     if (error == SJ_OK && report->leaked_blocks > 0)
         error = free_leaks(census);
     if (error != SJ_OK)
