@@ -163,6 +163,11 @@ struct sj_sums_verify {
     uint64_t unverified; /* pages without one that counts */
 };
 
+/* By the only process: bits of the superblocks, A and B, that are damaged, not torn, while the
+ * other one counts. */
+uint32_t sj_segment_sums_damaged_supers(const struct sj_segment *segment,
+                                        const struct sj_super *super);
+
 /* Verifies all checksums that count, with any hold; of a `wal` store those of its file's pages,
  * while others may be writing them. What `found` or `progress` returned, SJ_EIO. */
 int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_verify *verify);

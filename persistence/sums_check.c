@@ -66,26 +66,57 @@ static int read_copies(const struct sj_segment *segment, enum sj_super_copy copi
     return error;
 }
 
-/* The superblocks have checksums of their own; a torn one is explained by two state words (I8). */
+/* Whether a superblock that is not whole is explained by a death, or the machine's: by two state
+ * words (I8), or there is nobody to tell. */
+static bool may_be_torn(const struct sj_segment *segment, const struct sj_super *super,
+                        const struct sj_sums *sums)
+{
+    return sums == NULL || (sj_sums_unsettled(sums) && sj_sums_names(sums, super->checksum)) ||
+           !sj_segment_is_continuous(segment, super);
+}
+
+uint32_t sj_segment_sums_damaged_supers(const struct sj_segment *segment,
+                                        const struct sj_super *super)
+{
+    struct sj_sums *sums = NULL;
+    enum sj_super_copy copies[2];
+    bool counts;
+    if (sj_segment_sums_find(segment, super, false, &sums, &counts) != SJ_OK)
+        return 0;
+    bool torn = may_be_torn(segment, super, sums);
+    sj_sums_close(sums);
+    int file = segment->wal != NULL ? segment->wal->file : segment->fd;
+    if (torn || sj_super_copies(file, segment->name, copies) != SJ_OK)
+        return 0;
+    return (copies[0] == SJ_SUPER_DAMAGED ? 1u : 0) | (copies[1] == SJ_SUPER_DAMAGED ? 2u : 0);
+}
+
+static int tell_super(const struct sj_sums_verify *verify, uint64_t number, const char *then)
+{
+    struct sj_sums_finding finding;
+    snprintf(finding.text, sizeof finding.text,
+             "expected the checksum in it, found another one; the other superblock counts, and %s",
+             then);
+    return tell(verify, number * SJ_PAGE, &finding);
+}
+
+/* The superblocks have checksums of their own. */
 static int verify_superblocks(const struct sj_segment *segment, const struct sj_super *super,
                               const struct sj_sums *sums, struct sj_sums_verify *verify)
 {
     enum sj_super_copy copies[2];
     int error = read_copies(segment, copies);
-    bool torn = sums == NULL || (sj_sums_unsettled(sums) && sj_sums_names(sums, super->checksum)) ||
-                !sj_segment_is_continuous(segment, super);
+    bool torn = may_be_torn(segment, super, sums);
+    uint32_t anew = segment->wal == NULL ? 0 : segment->wal->damaged_supers;
     for (uint64_t i = 0; error == SJ_OK && i < 2; i++) {
-        struct sj_sums_finding finding;
         if (copies[i] != SJ_SUPER_DAMAGED)
             verify->verified++;
         else
             verify->unverified++;
-        if (copies[i] != SJ_SUPER_DAMAGED || torn)
-            continue;
-        snprintf(finding.text, sizeof finding.text,
-                 "expected the checksum in it, found another one; the other superblock counts, and "
-                 "the next change of the store makes this one anew");
-        error = tell(verify, i * SJ_PAGE, &finding);
+        if (copies[i] == SJ_SUPER_DAMAGED && !torn)
+            error = tell_super(verify, i, "the next change of the store makes this one anew");
+        else if ((anew >> i & 1) != 0)
+            error = tell_super(verify, i, "this one was made anew when the store was opened");
     }
     return error;
 }

@@ -71,6 +71,7 @@ struct sj_wal {
     bool lost;               /* pages of `shared` or the ring are */
     struct sj_sums *sums;    /* of its pages, if they count; with checkpoint_mutex */
     uint64_t nameless;       /* checksum of the superblock that no sums name, if we wrote it last */
+    uint32_t damaged_supers; /* bits: those that were, and have been made anew at the opening */
     uint32_t waiting;        /* threads of this process that wait to be acknowledged */
     uint64_t unacknowledged; /* position that the write hold's commits wait for; 0: none */
     char *buffer;            /* of a flush, aligned; NULL: not opened for writing */
@@ -188,6 +189,11 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch);
 /* Has the thread do it. */
 void sj_wal_want_checkpoint(struct sj_segment *segment);
 void sj_wal_stop_thread(struct sj_wal *wal);
+/* The pages that have none get checksums, as far as they can be read. */
+void sj_wal_sums_refresh(struct sj_segment *segment);
+/* So do these, as multiples of SJ_PAGE, whatever theirs are; with superblocks, another one is
+ * written. SJ_EIO, SJ_ECORRUPT. */
+int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint64_t count);
 
 /* wal_shared.c */
 /* Maps and guards what lies behind the image. SJ_ENOMEM. */
@@ -215,11 +221,6 @@ int sj_wal_fail(const struct sj_segment *segment, int number);
 int sj_wal_image_path(const struct sj_super *super, char path[4096]);
 /* What errno says of memory for the image. */
 int sj_wal_no_memory(const struct sj_segment *segment, const char *call);
-/* The pages that have none get checksums, as far as they can be read. */
-void sj_wal_sums_refresh(struct sj_segment *segment);
-/* So do these, as multiples of SJ_PAGE, whatever theirs are; with superblocks, another one is
- * written. SJ_EIO, SJ_ECORRUPT. */
-int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint64_t count);
 
 /*
  * wal_sums.c: checksums of the segment file's pages (sums.h). With checkpoint_mutex, or by the only

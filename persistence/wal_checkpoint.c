@@ -270,6 +270,8 @@ int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint6
         error = sj_super_read(segment->wal->file, segment->name, &super, &which);
     if (error == SJ_OK && supers)
         error = unless_failed(segment, sj_wal_super_write(segment, &super, which));
+    if (error == SJ_OK)
+        segment->wal->damaged_supers = 0;
     pthread_mutex_unlock(&shared->checkpoint_mutex);
     return error;
 }

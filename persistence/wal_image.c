@@ -230,6 +230,7 @@ static int make_image(struct sj_segment *segment, struct sj_super *super, uint64
         error = fill_shared(segment, super, &place);
     if (error != SJ_OK)
         return error;
+    wal->damaged_supers = sj_segment_sums_damaged_supers(segment, super);
     sj_wal_sums_adopt(segment, super);
     super->state &= ~(uint64_t)SJ_STATE_CLEAN;
     sj_boot_id(super->boot_id);

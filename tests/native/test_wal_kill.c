@@ -30,7 +30,7 @@ static struct journal {
 static char store_path[96];
 static uint64_t events_left;
 static bool only_disk; /* die at events of files alone */
-static uint64_t deaths, deaths_at_files;
+static uint64_t deaths, deaths_at_files, verified_pages;
 
 /* ------------------------------------------------------------------ the one that dies */
 
@@ -145,7 +145,7 @@ static void lose_images(void)
 static uint32_t look(const struct world *world, uint32_t from, uint32_t to)
 {
     uint64_t contents = world_contents(world);
-    world_check(world);
+    verified_pages += world_check(world);
     for (uint32_t i = from; i <= to; i++)
         if (journal->model[i].digest == contents)
             return i;
@@ -246,7 +246,10 @@ int main(int count, char **arguments)
     }
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     CHECK(system(command) == 0);
-    printf("%" PRIu64 " deaths, %" PRIu64 " of them at a write or sync\n", deaths, deaths_at_files);
+    CHECK(verified_pages > 20 * deaths); /* the checksums count after a death */
+    printf("%" PRIu64 " deaths, %" PRIu64 " of them at a write or sync; %" PRIu64
+           " pages have their checksums\n",
+           deaths, deaths_at_files, verified_pages);
     return 0;
 }
 

@@ -225,9 +225,12 @@ static inline void disk_settle(struct disk *disk, uint32_t file, uint64_t size)
     disk_resize(&disk->certain[file], size);
 }
 
-/* Puts the state into files in the directory. */
+/* Puts the state into files in the directory, without the checksums of another state. */
 static inline void disk_store(const struct disk *disk, const char *directory)
 {
+    char sums[264];
+    snprintf(sums, sizeof sums, "%s.sum", disk_path(directory, 0));
+    unlink(sums);
     for (uint32_t i = 0; i < DISK_FILES; i++) {
         const struct disk_content *content = &disk->certain[i];
         if (content->size == 0) {

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from children import in_child, kill_inside, wait_for
@@ -423,6 +423,37 @@ def test_a_process_that_dies_without_closing_is_no_unclean_shutdown(disk_home: P
 
     kill_inside(change)
     read_all(disk_home)
+
+
+# --- flipped bits -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_flipped_bit_is_found_wherever_it_is(
+    disk_home: Path, durability: Literal["process", "power"]
+) -> None:
+    """In every page that has something in it, at a random place; nothing is found before."""
+    with sj.open("genes", home=disk_home, reserve=GIB, durability=durability) as store:
+        store.btree("t", key="int").update(ITEMS)
+        store.hashmap("h", key="str").update({str(n): n for n in ITEMS})
+    file = Path(store.path)
+    files = {path: path.read_bytes() for path in file.parent.iterdir()}
+    image = files[file]
+    with sj.open("genes", "r", home=disk_home) as store:
+        report = store.check()
+        assert (report.verified_pages, report.unverified_pages) == (len(image) // PAGE, 0)
+    rng = random.Random(DAMAGE_SEED)
+    for page in range(0, len(image), PAGE):
+        if not any(image[page : page + PAGE]):
+            continue
+        for path, content in files.items():
+            path.write_bytes(content)
+        at, bit = page + rng.randrange(PAGE), rng.randrange(8)
+        patch(file, at, bytes([image[at] ^ 1 << bit]))
+        with pytest.raises(sj.SpaceJmpError):
+            with sj.open("genes", "r", home=disk_home) as store:
+                store.check()
+            pytest.fail(f"bit {bit} of the byte at {at:#x}, seed {DAMAGE_SEED}")
 
 
 # --- random damage ------------------------------------------------------------------------------
