@@ -29,7 +29,8 @@
  *     written. So where "clean" counts, every page of the segment has a sum and no bit is set.
  * I8  A new superblock is named in the word that does not name the present one, synced; when it is
  *     complete, the other word is emptied. So a superblock is torn by a death, or by the machine's,
- *     only while the present one is named and both words name one.
+ *     only while the present one is named and both words name one. New sums cannot name the present
+ *     one, or they would count: the complement of its checksum stands in its place.
  * I9  Sums are set only while no other state of the segment is named whose superblock may be found
  *     whole: a copy from before is not taken for the segment of today.
  * I10 The file has room for the sums of a page before the segment has the page.
@@ -113,15 +114,21 @@ void sj_sums_settle(struct sj_sums *sums, uint64_t present)
 {
     uint64_t *state = sums->header->state;
     for (uint32_t i = 0; i < 2; i++)
-        if (present == 0 || state[i] != state_word(present))
+        if (present == 0 || (state[i] != state_word(present) && state[i] != state_word(~present)))
             sj_store(&state[i], state_word(0));
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
-bool sj_sums_unsettled(const struct sj_sums *sums)
+void sj_sums_begin(struct sj_sums *sums, uint64_t present)
+{
+    sj_sums_announce(sums, 0, ~present);
+}
+
+bool sj_sums_explain_torn(const struct sj_sums *sums, uint64_t present)
 {
     const uint64_t *state = sums->header->state;
-    return sj_load(&state[0]) != state_word(0) && sj_load(&state[1]) != state_word(0);
+    return sj_load(&state[0]) != state_word(0) && sj_load(&state[1]) != state_word(0) &&
+           (sj_sums_names(sums, present) || sj_sums_names(sums, ~present));
 }
 
 /* ------------------------------------------------------------------ opening, making */
@@ -291,9 +298,10 @@ int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, 
 
 int sj_sums_sync(const struct sj_sums *sums)
 {
-    if (fdatasync(sums->fd) == 0)
-        return SJ_OK;
-    return sj_error(SJ_EIO, "fdatasync of the checksums: %s", strerror(errno));
+    if (fdatasync(sums->fd) != 0)
+        return sj_error(SJ_EIO, "fdatasync of the checksums: %s", strerror(errno));
+    sj_disk_sync(sums->fd);
+    return SJ_OK;
 }
 
 /* ------------------------------------------------------------------ sums */

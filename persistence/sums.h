@@ -75,8 +75,12 @@ void sj_sums_announce(struct sj_sums *sums, uint64_t present, uint64_t next);
 /* Names that one alone; 0: none. */
 void sj_sums_settle(struct sj_sums *sums, uint64_t present);
 
-/* Whether both words name one: who wrote the superblock died while doing so. */
-bool sj_sums_unsettled(const struct sj_sums *sums);
+/* The sums are new, and the present superblock is that, which they do not name. */
+void sj_sums_begin(struct sj_sums *sums, uint64_t present);
+
+/* Whether both words name one, and one of them is that, or what new sums began with: who wrote the
+ * other superblock may have died while doing so. */
+bool sj_sums_explain_torn(const struct sj_sums *sums, uint64_t present);
 
 /* What is wrong with the header, or NULL. */
 const char *sj_sums_header_fault(const struct sj_sums_header *header);
@@ -104,8 +108,10 @@ int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super
 int sj_segment_sums_open(const struct sj_segment *segment, const struct sj_super *super,
                          struct sj_sums **sums);
 
-/* New ones, all pages marked (I5); named by nobody yet. SJ_ENOTFOUND: the segment can have none. */
-int sj_segment_sums_create(const struct sj_segment *segment, struct sj_sums **sums);
+/* New ones, all pages marked (I5), in place of none while that superblock counts.
+ * SJ_ENOTFOUND: the segment can have none. */
+int sj_segment_sums_create(const struct sj_segment *segment, const struct sj_super *super,
+                           struct sj_sums **sums);
 
 /* Whether they count while that superblock does (I3). */
 bool sj_segment_sums_count(const struct sj_segment *segment, const struct sj_super *super,

@@ -71,7 +71,7 @@ static int read_copies(const struct sj_segment *segment, enum sj_super_copy copi
 static bool may_be_torn(const struct sj_segment *segment, const struct sj_super *super,
                         const struct sj_sums *sums)
 {
-    return sums == NULL || (sj_sums_unsettled(sums) && sj_sums_names(sums, super->checksum)) ||
+    return sums == NULL || sj_sums_explain_torn(sums, super->checksum) ||
            !sj_segment_is_continuous(segment, super);
 }
 
@@ -231,7 +231,7 @@ int sj_segment_sums_verify(const struct sj_segment *segment, struct sj_sums_veri
     struct sj_sums *sums = NULL;
     struct sj_sums_finding finding;
     bool counts = false;
-    uint64_t pages, committed = sj_segment_committed(segment) / SJ_PAGE;
+    uint64_t pages = 0, committed = sj_segment_committed(segment) / SJ_PAGE;
     verify->verified = verify->unverified = 0;
     if (!segment->domain->sums && segment->wal == NULL) {
         verify->unverified = committed;

@@ -146,7 +146,7 @@ bool sj_segment_sums_count(const struct sj_segment *segment, const struct sj_sup
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
                          bool writable, struct sj_sums **sums, bool *counts)
 {
-    uint64_t pages;
+    uint64_t pages = 0;
     *counts = false;
     if (!may_have_sums(segment))
         return sj_error(SJ_ENOTFOUND, "'%s' has no checksums", segment->name);
@@ -176,17 +176,21 @@ int sj_segment_sums_open(const struct sj_segment *segment, const struct sj_super
     return SJ_ENOTFOUND;
 }
 
-int sj_segment_sums_create(const struct sj_segment *segment, struct sj_sums **sums)
+int sj_segment_sums_create(const struct sj_segment *segment, const struct sj_super *super,
+                           struct sj_sums **sums)
 {
     struct stat status;
-    uint64_t pages;
+    uint64_t pages = 0;
     if (!may_have_sums(segment) || fstat(file_of(segment), &status) != 0)
         return SJ_ENOTFOUND;
     int error = sj_segment_sums_pages(segment, &pages);
     if (error != SJ_OK)
         return error;
-    return sj_sums_create(segment->sums_path, segment->uuid, segment->reserved,
-                          status.st_mode & 0666, pages, sums);
+    error = sj_sums_create(segment->sums_path, segment->uuid, segment->reserved,
+                           status.st_mode & 0666, pages, sums);
+    if (error == SJ_OK)
+        sj_sums_begin(*sums, super->checksum);
+    return error;
 }
 
 bool sj_segment_sums_are_known(const struct sj_segment *segment, const struct sj_super *super,
@@ -229,7 +233,7 @@ void sj_segment_sums_begin(struct sj_segment *segment)
         return;
     int error = sj_segment_sums_open(segment, &super, &sums);
     if (error != SJ_OK && (super.state & SJ_STATE_CLEAN) != 0)
-        error = sj_segment_sums_create(segment, &sums);
+        error = sj_segment_sums_create(segment, &super, &sums);
     if (error == SJ_OK)
         use(segment, sums);
 }
@@ -382,7 +386,7 @@ void sj_segment_sums_finish(struct sj_segment *segment)
     if (segment->sums == NULL || !sj_segment_sums_are_known(segment, &super, segment->sums)) {
         int error = sj_segment_sums_open(segment, &super, &sums);
         if (error != SJ_OK)
-            error = sj_segment_sums_create(segment, &sums);
+            error = sj_segment_sums_create(segment, &super, &sums);
         use(segment, error == SJ_OK ? sums : NULL);
     }
     if (segment->sums == NULL)

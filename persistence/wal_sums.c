@@ -77,7 +77,7 @@ static int find(struct sj_segment *segment)
         sj_segment_sums_settle_whole(segment, &super, wal->sums);
         return SJ_OK;
     }
-    if (sj_segment_sums_create(segment, &sums) == SJ_OK)
+    if (sj_segment_sums_create(segment, &super, &sums) == SJ_OK)
         use(wal, sums);
     else if (super.checksum == wal->nameless)
         return SJ_OK;
@@ -86,7 +86,7 @@ static int find(struct sj_segment *segment)
 
 int sj_wal_sums_begin(struct sj_segment *segment)
 {
-    uint64_t pages, end = sj_segment_committed(segment);
+    uint64_t pages = 0, end = sj_segment_committed(segment);
     int error = find(segment);
     if (error != SJ_OK || segment->wal->sums == NULL)
         return error;
@@ -135,7 +135,7 @@ static bool crc_of(void *context, uint64_t page, uint32_t *crc)
 bool sj_wal_sums_compute(struct sj_segment *segment)
 {
     const struct sj_wal *wal = segment->wal;
-    uint64_t pages;
+    uint64_t pages = 0;
     return wal->sums != NULL && sj_segment_sums_pages(segment, &pages) == SJ_OK &&
            sj_sums_compute(wal->sums, pages, crc_of, segment->wal);
 }
