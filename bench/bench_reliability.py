@@ -52,7 +52,7 @@ CUTS = (
     "opened afterwards",
 )
 
-CLOSED = ("BTree", "HashMap", "LMDB", "SQLite, FULL")
+CLOSED = ("BTree", "HashMap", "BTree, power", "LMDB", "SQLite, FULL")
 CUT = ("BTree", "HashMap", "LMDB", "LMDB, writemap, no sync", "SQLite, FULL")
 FULL = (
     ("BTree", "tmpfs"),

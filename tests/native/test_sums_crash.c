@@ -23,7 +23,8 @@
 #define FILES      4
 #define SEGMENT    0
 #define SUMS       3
-#define STATES_MAX 120
+#define STATES_MAX 140
+#define STATES_END 30 /* of those, when it is closed */
 #define OTHERS     997
 
 static const char *const suffix[FILES] = {"", ".log0", ".log1", SJ_SUMS_SUFFIX};
@@ -355,7 +356,7 @@ static void power_hook(int fd, const void *bytes, uint64_t count, uint64_t at)
     uint32_t file = strcmp(path, path_of(SEGMENT)) == 0 ? SEGMENT
                     : strcmp(path, path_of(SUMS)) == 0  ? SUMS
                                                         : FILES;
-    if (test_below(2) == 0)
+    if (disk.states < STATES_MAX - STATES_END && test_below(3) == 0)
         draw();
     if (file == FILES)
         return;
@@ -370,7 +371,8 @@ static void power_hook(int fd, const void *bytes, uint64_t count, uint64_t at)
     disk.certain[file] = read_whole(path_of(file));
     if (file == SEGMENT)
         disk.writes = 0;
-    draw();
+    if (disk.states < STATES_MAX - STATES_END)
+        draw();
 }
 
 static void powers_on(const struct image state[FILES])
@@ -396,6 +398,8 @@ static void loses_power_everywhere(const struct kind *kind)
     live();
     sj_seam_disk_hook = NULL;
     CHECK(disk.states > 60);
+    for (int i = 0; i < STATES_END; i++)
+        draw();
     for (uint32_t i = 0; i < disk.states; i++)
         powers_on(disk.state[i]);
     printf("%s: %" PRIu32 " states after power loss\n", kind->name, disk.states);

@@ -217,14 +217,8 @@ static void flips_in_the_checksums_are_found(void)
     }
 }
 
-/* The end of a page with blocks of 512 bytes, which is nobody's. */
-static uint64_t idle_byte(struct sj_segment *segment)
-{
-    struct sj_btree tree;
-    world_tree(segment, &tree);
-    uint64_t offset = tree.head->top - (uint64_t)(uintptr_t)segment->base;
-    return (offset / SJ_PAGE + 1) * SJ_PAGE - 1;
-}
+/* The end of the root page, which is nobody's; each checkpoint writes the page. */
+#define IDLE_BYTE (SJ_ROOT_PAGE_AT + SJ_PAGE - 1)
 
 static void accept_all(struct sj_segment *segment)
 {
@@ -239,7 +233,7 @@ static void damage_stays_until_it_is_accepted(void)
     struct findings findings;
     make_closed("stays");
     struct sj_segment *segment = reopen("stays");
-    uint64_t at = idle_byte(segment);
+    const uint64_t at = IDLE_BYTE;
     flip(path_of("stays", 0), at, 3);
     verify_sums(segment, &findings);
     CHECK(findings.count == 1 && findings.first.offset == at / SJ_PAGE * SJ_PAGE);
@@ -332,6 +326,48 @@ static void changes_without_marks_are_not_believed(void)
         is_verified("unmarked");
     }
 }
+
+#ifdef SJ_SEAM
+
+static void die_in_pages(int fd, const void *bytes, uint64_t count, uint64_t at)
+{
+    static uint32_t pages;
+    char link[64], path[256] = "";
+    (void)count;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    CHECK(readlink(link, path, sizeof path - 1) > 0);
+    if (strcmp(path, path_of("halfway", 0)) == 0 && bytes != NULL && at >= 2 * SJ_PAGE &&
+        pages++ == 3)
+        _exit(77);
+}
+
+/* The same, of one that dies between the pages that it writes. */
+static void half_a_checkpoint_without_marks_is_not_believed(void)
+{
+    char aside[176];
+    int status;
+    make_closed("halfway");
+    const char *sums = path_of("halfway", 3);
+    snprintf(aside, sizeof aside, "%s-aside", sums);
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct sj_segment *segment = reopen("halfway");
+        for (uint64_t i = 0; i < 60; i++)
+            put(segment, i, 60);
+        CHECK(rename(sums, aside) == 0 && mkdir(sums, 0700) == 0);
+        sj_seam_disk_hook = die_in_pages;
+        sj_segment_sync(segment);
+        _exit(1);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+    CHECK(rmdir(sums) == 0 && rename(aside, sums) == 0);
+    is_unknown("halfway");
+}
+
+#endif
 
 static void a_file_removed_while_in_use_is_not_believed(void)
 {
@@ -450,6 +486,9 @@ int main(void)
     without_its_file_or_with_another_one_nothing_is_believed();
     an_older_copy_is_not_believed();
     changes_without_marks_are_not_believed();
+#ifdef SJ_SEAM
+    half_a_checkpoint_without_marks_is_not_believed();
+#endif
     a_file_removed_while_in_use_is_not_believed();
     a_store_that_lost_its_name_leaves_others_alone();
     a_full_disk_takes_the_checksums_alone();

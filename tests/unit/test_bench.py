@@ -100,7 +100,7 @@ def test_faults_are_done_and_told(tmp_path: Path) -> None:
     run(["bench.bench_reliability", *options, "--only", "flip,cut,kill,power"])
     data = json.loads(file.read_text())
     assert {sum(told["outcomes"].values()) for told in data["flip"].values()} == {3}
-    assert {"BTree", "HashMap", "LMDB", "SQLite, FULL"} == set(data["flip"])
+    assert {"BTree", "HashMap", "BTree, power", "LMDB", "SQLite, FULL"} == set(data["flip"])
     assert data["cut"]["BTree"]["before it is opened"] == "TruncatedError"
     assert data["cut"]["BTree"]["while open, then read"] == "SegmentDamagedError"
     for told in (*data["kill"], *data["power"]):
