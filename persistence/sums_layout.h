@@ -9,11 +9,13 @@
  *   pages then     4 for each page                 checksums, to the last page that the segment has
  *
  * The checksum of a page is its CRC-32C, 1 in place of 0; 0 stands for "none": the page may have
- * changed since there was one. The superblocks (pages 0 and 1) have none: they have their own.
+ * changed since there was one. The superblocks (pages 0 and 1) have none: they have their own. Of a
+ * `wal` store the pages are those of the segment file.
  *
  * A state word of the header names a superblock, and so what the segment was when its checksums
  * were true: the low 40 bits of the superblock's checksum, then 24 bits of the CRC-32C of those,
- * as eight bytes. So it is stored at once, and a flipped bit in it is noticed.
+ * as eight bytes. So it is stored at once, and a flipped bit in it is noticed. In new checksums a
+ * word has the complement of the present superblock's checksum, which names nobody.
  */
 #ifndef SJ_PERSISTENCE_SUMS_LAYOUT_H
 #define SJ_PERSISTENCE_SUMS_LAYOUT_H
