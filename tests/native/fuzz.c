@@ -5,6 +5,7 @@
  *
  *   fuzz                       without end, with a fresh seed
  *   fuzz --images N            N images, then ends: with 1 when one of them failed
+ *   fuzz --failures N          ends after so many failures
  *   fuzz --seed S --only N     one image again, in this process; --save FILE keeps it
  *
  * Each worker has a file for each image. What an image's use has changed is put back page by page:
@@ -24,9 +25,8 @@
 
 #include "fuzz.h"
 
-#define ALARM        20
-#define FAILURES_MAX 20
-#define FILE_MAX     (96ull << 20) /* a file may grow to that */
+#define ALARM    20
+#define FILE_MAX (96ull << 20) /* a file may grow to that */
 
 struct worker {
     pid_t pid;
@@ -43,7 +43,7 @@ struct file {
 static struct fuzz_image images[FUZZ_IMAGES];
 static struct file files[FUZZ_IMAGES];
 static struct worker *workers; /* shared */
-static uint32_t worker_count;
+static uint32_t worker_count, failures_max = 20;
 static uint64_t seed, images_wanted = UINT64_MAX, metadata_bytes;
 static char directory[64];
 static struct sigaction trap; /* what SIGBUS does: the core may set a handler of its own */
@@ -305,7 +305,7 @@ static uint32_t watch(void)
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0) {
-            if (interrupted || failures >= FAILURES_MAX)
+            if (interrupted || failures >= failures_max)
                 for (uint32_t i = 0; i < worker_count; i++)
                     kill(workers[i].pid, SIGKILL);
             usleep(20000);
@@ -319,11 +319,11 @@ static uint32_t watch(void)
             if (workers[i].pid != pid)
                 continue;
             bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-            failed &= !interrupted && failures < FAILURES_MAX;
+            failed &= !interrupted && failures < failures_max;
             failures += failed;
             if (failed)
                 report_failure(&workers[i], status);
-            if (failed && failures < FAILURES_MAX)
+            if (failed && failures < failures_max)
                 start(i, workers[i].number + worker_count);
             else
                 left--;
@@ -378,6 +378,8 @@ int main(int count, char **arguments)
             only = number;
         else if (strcmp(arguments[i], "--workers") == 0)
             worker_count = (uint32_t)number;
+        else if (strcmp(arguments[i], "--failures") == 0)
+            failures_max = (uint32_t)number;
         else if (strcmp(arguments[i], "--save") == 0)
             path = arguments[i + 1];
     }
