@@ -30,7 +30,7 @@ unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: help deps deps-dax check build demo test bench lint format werror native fuzz crash crash-long \
-        test-dax wheel-test clean
+        mutants test-dax wheel-test clean
 
 help:
 	@echo 'make build       .venv with the tools and an editable install'
@@ -42,6 +42,7 @@ help:
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
 	@echo 'make fuzz        damages stores and uses them, without end (100 000 times in make native)'
 	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
+	@echo 'make mutants     breaks each rule of the core in turn: a test must notice (an hour; ONLY=, LIST=1)'
 	@echo 'make test-dax    kills a virtual machine with persistent memory (KILLS=20); needs make deps-dax'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
@@ -170,6 +171,15 @@ crash: $(EXPLORE)
 
 crash-long: $(EXPLORE)
 	$(EXPLORE) --jobs 2 --length 2 --cap 1024 --deep 8 --images 10000000
+
+# The mutation gate: ONLY='text in a name', JOBS=2, LIST=1 for the names, MUTANTS='--survivors' and the
+# like (tests/crash/mutants.py). A run of all of them renews the figures in docs/reliability.md.
+ONLY    ?=
+JOBS    ?= 2
+MUTANTS ?=
+mutants: build
+	cd tests && $(BIN)/python -m crash.mutants --jobs $(JOBS) --only '$(ONLY)' $(if $(LIST),--list) \
+	    $(if $(ONLY)$(LIST)$(MUTANTS),$(MUTANTS),--into ../docs/reliability.md)
 
 # What a machine with persistent memory keeps when it is killed (docs/dax.md).
 KILLS ?= 20

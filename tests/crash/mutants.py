@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mutation gate: every rule of the core that a crash depends on is broken in turn.
+"""The mutation gate: every rule of the core that a crash or damage depends on is broken in turn.
 
-`mutants.txt` lists the mutants: each takes a flush, a fence, an ordering, a field of a checksum, a
-check or an invalidation away from the C core. A mutant is built in a copy of the tree, and the
-crash explorer and the native tests run on it: one of them must fail, by its exit code or a signal.
-A mutant that survives is a rule that nothing tests, or a line that nothing needs.
+Most mutants are made of the sources: `sites.py` finds each flush, fence, sync, mark and
+invalidation, and each condition of a check, and one of them is missing in each mutant.
+`mutants.txt` lists what has no such shape: orders and the fields of checksums; and the sites that
+no test can tell from what is left, with the reason. A mutant is built in a copy of the tree, only
+what it changes, and native tests run on it, the likeliest first, until one fails by its exit code
+or a signal. A mutant that survives is a rule that nothing tests, or a line that nothing needs.
 
-    python tests/crash/mutants.py [--jobs 2] [--only NAME] [--json FILE]
+    cd tests && python -m crash.mutants [--jobs 2] [--only TEXT] [--list] [--into FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import os
 import re
@@ -20,30 +23,112 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
+
+from crash.sites import Site, find_sites
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.txt")
+WHERE = ROOT / "build" / "mutants"
 COPIED = ("persistence", "spacejmp", "structures", "apps", "tests/native")
-EXPLORER = ("test_explore", "--seed", "1", "--cap", "64", "--looks", "50", "--random", "12")
-EVERYTHING = (("explore",), ("test", "tx"), ("test", "heap"), ("test", "log_damage"))
-SECONDS_MAX = 240
+SECONDS_MAX = 90
+BEGIN, END = (f"<!-- {edge} of what `make mutants` printed -->" for edge in ("begin", "end"))
+
+Killer = tuple[str, ...]
+
+POWER: Killer = ("explore", "--mode", "power-line", "--cap", "16", "--deep", "1", "--looks", "1")
+SHORT: Killer = ("explore", "--cap", "16", "--deep", "1", "--looks", "1")
+HEAP: Killer = ("explore", "--world", "heap", "--cap", "64", "--looks", "50", "--random", "12")
+LONG: Killer = ("explore", "--cap", "64", "--looks", "50", "--random", "12")
+FUZZ: Killer = ("fuzz", "--images", "8000")
+FUZZ_LONG: Killer = ("fuzz", "--images", "60000")
+
+
+def tests(names: str) -> tuple[Killer, ...]:
+    """Return killers that are whole tests."""
+    return tuple((name,) for name in names.split())
+
+
+# What may notice a mutant, in the order to try: by a word in the file's name, and whether it is a
+# check that is missing.
+KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
+    ("wal_", True, tests("wal_crash")),
+    ("wal_", None, tests("wal_crash wal_kill")),
+    ("sums", None, (*tests("sums segment dax"), POWER, HEAP)),
+    ("btree", True, (*tests("hostile btree_damage damage entry"), FUZZ, *tests("btree"))),
+    ("hashmap", True, (*tests("hashmap_damage hostile entry"), FUZZ, *tests("hashmap"))),
+    ("btree", None, (POWER, *tests("btree btree_crash"))),
+    ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
+    (
+        "structures",
+        None,
+        (
+            *tests("damage entry hostile hashmap_damage btree_damage sums"),
+            FUZZ,
+            POWER,
+            *tests("hashmap_crash"),
+        ),
+    ),
+    ("", True, (*tests("damage log_damage segment heap hostile sums"), FUZZ)),
+    (
+        "",
+        None,
+        (
+            *tests("heap log_damage"),
+            (*HEAP, "--mode", "power-line"),
+            *tests("sums dax"),
+            POWER,
+            HEAP,
+            *tests("tx fences"),
+        ),
+    ),
+)
+PROGRAMS = (
+    *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
+    *tests("hashmap_damage heap hostile log_damage segment sums tx wal_crash wal_kill"),
+)
+
+
+# A killer gets /dev/shm, /tmp, /var/tmp and process numbers of its own: nothing stays behind.
+ROOM = """mount -t tmpfs -o size=4g tmpfs /dev/shm && mount -t tmpfs -o size=1g tmpfs /tmp &&
+mount --bind "$1" /var/tmp && shift && "$@"
+code=$?; exit $code"""
 
 
 class ListError(Exception):
     """The list does not fit the sources."""
 
 
+class Change(Protocol):
+    """What makes a mutant of a file."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def file(self) -> str:
+        """Which file it changes."""
+
+    @property
+    def kind(self) -> str:
+        """What it takes away."""
+
+    def apply(self, text: str) -> str:
+        """Return the file's text with the change made."""
+
+
 @dataclass(frozen=True)
-class Mutant:
-    """One change of one file, and what is expected to notice it."""
+class Listed:
+    """A change of one file that is written down in mutants.txt."""
 
     name: str
     file: str
-    killers: tuple[tuple[str, ...], ...]
+    kind: str
     anchor: str  # the old text is the first one behind it
     old: str
     new: str
@@ -63,46 +148,70 @@ class Mutant:
 
 
 @dataclass(frozen=True)
+class Spared:
+    """Sites that no test can tell from what is left, and why."""
+
+    patterns: tuple[str, ...]
+    reason: str
+
+    def has(self, site: Site) -> bool:
+        """Whether the site is one of them."""
+        return any(fnmatch.fnmatchcase(site.name, pattern) for pattern in self.patterns)
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of a mutant."""
 
-    mutant: Mutant
-    killer: str  # "" when it survived
+    mutant: Change
+    killer: Killer | None  # None when it survived
     seconds: float
     output: str
 
 
-def read_list() -> list[Mutant]:
+def read_list() -> tuple[list[Listed], list[Spared]]:
     """Parse mutants.txt, which says how it is written."""
-    mutants = []
-    for part in re.split(r"^== ", LIST.read_text(), flags=re.MULTILINE)[1:]:
-        head, *lines = part.rstrip("\n").split("\n")
-        name, file, *killers = (word.strip() for word in head.split("|"))
+    listed: list[Listed] = []
+    spared: list[Spared] = []
+    for part in re.split(r"^(?===|--) ?", LIST.read_text(), flags=re.MULTILINE)[1:]:
+        lines = [line for line in part.rstrip("\n").split("\n") if not line.startswith("#")]
+        if part.startswith("-- "):
+            patterns = tuple(
+                re.sub(r"[][]", "[\\g<0>]", line[3:]) for line in lines if line.startswith("-- ")
+            )
+            reason = " ".join(line.strip() for line in lines if not line.startswith("-- "))
+            if not spared or spared[-1].reason:
+                spared.append(Spared(patterns, reason))
+            else:
+                spared[-1] = Spared((*spared[-1].patterns, *patterns), reason)
+            continue
+        head, *lines = lines
+        name, file, kind = (word.strip() for word in head[3:].split("|"))
         anchor = "\n".join(line[2:] for line in lines if line.startswith("@ "))
         old = [line[1:] for line in lines if line[:1] in {" ", "-"}]
         new = [line[1:] for line in lines if line[:1] in {" ", "+"}]
-        mutants.append(
-            Mutant(
-                name,
-                file,
-                tuple(tuple(killer.split()) for killer in killers),
-                anchor,
-                "\n".join(old),
-                "\n".join(new),
-            )
-        )
-    names = [mutant.name for mutant in mutants]
-    if len(set(names)) != len(names):
+        listed.append(Listed(name, file, kind, anchor, "\n".join(old), "\n".join(new)))
+    if len({mutant.name for mutant in listed}) != len(listed):
         raise ListError("two mutants have the same name")
-    return mutants
+    return listed, spared
+
+
+def killers_of(mutant: Change) -> tuple[Killer, ...]:
+    """Return what may notice the mutant."""
+    return next(
+        killers
+        for word, check, killers in KILLERS
+        if word in mutant.file and check in {None, mutant.kind == "check"}
+    )
 
 
 class Workshop:
     """A copy of the tree in which one mutant after the other is built."""
 
     def __init__(self, number: int) -> None:
-        self.tree = ROOT / "build" / "mutants" / str(number)
+        self.tree = WHERE / str(number)
         self.build = self.tree / "build"
+        self.disk = self.tree / "disk"
         if self.tree.exists():
             shutil.rmtree(self.tree)
         skip = shutil.ignore_patterns("*.so", "__pycache__", *COPIED[:1], *COPIED[2:4])
@@ -111,9 +220,9 @@ class Workshop:
             shutil.copytree(ROOT / folder, self.tree / folder, ignore=ignore)
         for file in ("meson.build", "meson.options"):
             shutil.copy(ROOT / file, self.tree / file)
-        options = ("-Dnative_tests=true", "-Dseam=true", "-Doptimization=2", "-Ddebug=false")
+        options = ("-Dnative_tests=true", "-Dseam=true", "-Doptimization=1", "-Ddebug=false")
         self.call("meson", "setup", str(self.build), str(self.tree), *options)
-        self.make("test_explore", *(f"test_{name}" for _, name in EVERYTHING[1:]))
+        self.make("fuzz", *(f"test_{name}" for (name,) in PROGRAMS))
 
     def call(self, *words: str) -> None:
         """Run a tool that must succeed."""
@@ -129,87 +238,200 @@ class Workshop:
         targets = [f"tests/native/{program}" for program in programs]
         self.call("ninja", "--quiet", "-j", "1", "-C", str(self.build), *targets)
 
-    def kills(self, killer: tuple[str, ...]) -> str | None:
+    def kills(self, killer: Killer) -> str | None:
         """Run a killer: what it prints when it fails, or None."""
-        if killer[0] == "test":
-            command: tuple[str, ...] = (f"test_{killer[1]}",)
+        name, *arguments = killer
+        if name in {"explore", "fuzz"}:
+            arguments = ["--seed", "1", *arguments]
+        if name == "fuzz":
+            arguments += ["--workers", "1", "--failures", "1"]
         else:
-            command = (*EXPLORER, *killer[1:])
-        self.make(command[0])
-        program = str(self.build / "tests" / "native" / command[0])
+            name = f"test_{name}"
+        self.make(name)
+        program = str(self.build / "tests" / "native" / name)
+        shutil.rmtree(self.disk, ignore_errors=True)
+        self.disk.mkdir()
+        room = "unshare --map-root-user --mount --pid --fork --kill-child --mount-proc sh -c"
+        process = subprocess.Popen(
+            (*room.split(), ROOM, "sh", str(self.disk), program, *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=os.environ | {"SJ_SEED": "7"},
+        )
         try:
-            done = subprocess.run(
-                (program, *command[1:]),
-                capture_output=True,
-                text=True,
-                check=False,
-                errors="replace",
-                timeout=SECONDS_MAX,
-            )
+            output, _ = process.communicate(timeout=SECONDS_MAX)
         except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
             return "no end"
-        return None if done.returncode == 0 else done.stdout + done.stderr
+        return None if process.returncode == 0 else output
 
-    def judge(self, mutant: Mutant) -> Verdict:
-        """Build the mutant and let the killers at it, the expected ones first."""
+    def judge(self, mutant: Change, likely: Killer | None, thorough: bool) -> Verdict:
+        """Build the mutant and let the killers at it, the one of last time first."""
         path = self.tree / mutant.file
         whole = path.read_text()
         started = time.monotonic()
+        killers = list(killers_of(mutant))
+        if thorough and "wal_" not in mutant.file:
+            killers += [SHORT, FUZZ_LONG, LONG]
+        if likely is not None:
+            killers = [likely, *(killer for killer in killers if killer != likely)]
         try:
             path.write_text(mutant.apply(whole))
-            for killer in (*mutant.killers, *EVERYTHING):
+            for killer in killers:
                 output = self.kills(killer)
                 if output is not None:
-                    return Verdict(mutant, " ".join(killer), time.monotonic() - started, output)
-            return Verdict(mutant, "", time.monotonic() - started, "")
+                    return Verdict(mutant, killer, time.monotonic() - started, output)
+            return Verdict(mutant, None, time.monotonic() - started, "")
         finally:
             path.write_text(whole)
 
 
-def judge_all(mutants: list[Mutant], jobs: int, verbose: bool) -> list[Verdict]:
+class Memory:
+    """Which killer noticed a mutant last time."""
+
+    FILE = WHERE / "killers.json"
+
+    def __init__(self) -> None:
+        try:
+            self.killer: dict[str, list[str] | None] = json.loads(self.FILE.read_text())
+        except FileNotFoundError:
+            self.killer = {}
+
+    def of(self, mutant: Change) -> Killer | None:
+        """Return the killer to try first."""
+        known = self.killer.get(mutant.name)
+        return None if known is None else tuple(known)
+
+    def keep(self, verdict: Verdict) -> None:
+        """Remember a verdict, also when the run is broken off."""
+        self.killer[verdict.mutant.name] = None if verdict.killer is None else [*verdict.killer]
+        self.FILE.parent.mkdir(parents=True, exist_ok=True)
+        self.FILE.write_text(json.dumps(self.killer, indent=0) + "\n")
+
+
+def judge_all(mutants: list[Change], arguments: argparse.Namespace) -> list[Verdict]:
     """Judge the mutants, several at a time."""
     local = threading.local()
-    numbers = iter(range(jobs))
+    numbers = iter(range(arguments.jobs))
     lock = threading.Lock()
+    memory = Memory()
 
-    def judge(mutant: Mutant) -> Verdict:
+    def judge(mutant: Change) -> Verdict:
         if not hasattr(local, "workshop"):
             with lock:
                 number = next(numbers)
             local.workshop = Workshop(number)
-        verdict: Verdict = local.workshop.judge(mutant)
+        verdict: Verdict = local.workshop.judge(mutant, memory.of(mutant), arguments.thorough)
         with lock:
-            killer = verdict.killer or "SURVIVED"
-            print(f"{verdict.seconds:6.1f} s  {mutant.name:34} {killer}", flush=True)
-            if verbose:
+            memory.keep(verdict)
+            killer = "SURVIVED" if verdict.killer is None else " ".join(verdict.killer)
+            print(f"{verdict.seconds:6.1f} s  {killer:20} {mutant.name}", flush=True)
+            if arguments.verbose:
                 print(verdict.output)
         return verdict
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(arguments.jobs) as pool:
         return list(pool.map(judge, mutants))
+
+
+def markdown(verdicts: list[Verdict], spared: dict[str, list[Site]], seconds: float) -> str:
+    """Return what docs/reliability.md says of a run."""
+    kinds = ("flush", "fence", "sync", "order", "checksum", "mark", "invalidation", "check")
+    made = Counter(verdict.mutant.kind for verdict in verdicts)
+    killed = Counter(verdict.mutant.kind for verdict in verdicts if verdict.killer is not None)
+    left = Counter(site.kind for sites in spared.values() for site in sites)
+    by = Counter(verdict.killer[0] for verdict in verdicts if verdict.killer is not None)
+    whole = f"{len(verdicts)} mutants, {killed.total()} killed, in {seconds / 60:.0f} minutes"
+    lines = [
+        f"{whole}; {left.total()} sites more are justified.",
+        "",
+        "| what is missing | mutants | killed | justified |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {kind} | {made[kind]} | {killed[kind]} | {left[kind]} |" for kind in kinds),
+        "",
+        "The first to notice: "
+        + ", ".join(
+            f"{name if name == 'fuzz' else f'test_{name}'} {count}"
+            for name, count in by.most_common()
+        )
+        + ".",
+        "",
+        "| justified | sites |",
+        "| --- | ---: |",
+        *(f"| {reason} | {len(sites)} |" for reason, sites in spared.items()),
+    ]
+    return "\n".join(lines)
+
+
+def tell(into: Path, text: str) -> None:
+    """Put the text into a document, between the marks."""
+    document = into.read_text()
+    before, rest = document.split(BEGIN, 1)
+    into.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="mutants whose names have this in them")
+    parser.add_argument("--list", action="store_true", help="names alone")
+    parser.add_argument("--kind", default="", help="kinds of mutants, with commas; -check: others")
+    parser.add_argument("--survivors", action="store_true", help="those that survived last time")
+    parser.add_argument("--spared", action="store_true", help="the justified ones, too")
+    parser.add_argument("--thorough", action="store_true", help="more of the explorer and fuzzer")
+    parser.add_argument("--into", type=Path, help="a document that gets the figures")
+    parser.add_argument("--verbose", action="store_true", help="print what the killers said")
+    return parser.parse_args()
+
+
+def choose(arguments: argparse.Namespace) -> tuple[list[Change], dict[str, list[Site]]]:
+    """Return the mutants that are asked for, and the sites that are justified, by reason."""
+    listed, groups = read_list()
+    spared: dict[str, list[Site]] = {group.reason: [] for group in groups}
+    mutants: list[Change] = []
+    for site in find_sites(ROOT):
+        reason = next((group.reason for group in groups if group.has(site)), None)
+        if reason is not None:
+            spared[reason].append(site)
+        if reason is None or arguments.spared:
+            mutants.append(site)
+    for reason, sites in spared.items():
+        if not sites:
+            raise ListError(f"no site is there any more for: {reason}")
+    mutants += listed
+    for mutant in mutants:
+        mutant.apply((ROOT / mutant.file).read_text())
+    mutants = [mutant for mutant in mutants if arguments.only in mutant.name]
+    if arguments.kind:
+        others, kinds = arguments.kind.startswith("-"), arguments.kind.lstrip("-").split(",")
+        mutants = [mutant for mutant in mutants if (mutant.kind in kinds) != others]
+    if arguments.survivors:
+        memory = Memory()
+        mutants = [mutant for mutant in mutants if memory.of(mutant) is None]
+    return mutants, spared
 
 
 def main() -> int:
     """Judge all mutants, or some."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", help="mutants whose names have this in them")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--verbose", action="store_true", help="print what the killers said")
-    arguments = parser.parse_args()
-    mutants = [mutant for mutant in read_list() if arguments.only in mutant.name]
-    for mutant in mutants:
-        mutant.apply((ROOT / mutant.file).read_text())
+    arguments = parse()
+    mutants, spared = choose(arguments)
+    if arguments.list:
+        for mutant in mutants:
+            print(f"{mutant.kind:13} {mutant.name}")
+        return 0
     started = time.monotonic()
-    verdicts = judge_all(mutants, arguments.jobs, arguments.verbose)
+    verdicts = judge_all(mutants, arguments)
     spent = time.monotonic() - started
-    survivors = [verdict.mutant.name for verdict in verdicts if not verdict.killer]
+    survivors = [verdict.mutant.name for verdict in verdicts if verdict.killer is None]
     print(f"{len(verdicts)} mutants, {len(verdicts) - len(survivors)} killed, {spent:.0f} s")
     for name in survivors:
         print(f"survived: {name}")
-    if arguments.json:
-        table: dict[str, Any] = {verdict.mutant.name: verdict.killer for verdict in verdicts}
-        arguments.json.write_text(json.dumps({"seconds": round(spent), "killed_by": table}) + "\n")
+    if arguments.into is not None:
+        tell(arguments.into, markdown(verdicts, spared, spent))
     return 1 if survivors or not verdicts else 0
 
 
