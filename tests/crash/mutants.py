@@ -56,8 +56,8 @@ def tests(names: str) -> tuple[Killer, ...]:
 # What may notice a mutant, in the order to try: by a word in the file's name, and whether it is a
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
-    ("wal_", True, tests("wal_crash")),
-    ("wal_", None, tests("wal_crash wal_kill")),
+    ("wal_", True, tests("wal_damage wal_crash")),
+    ("wal_", None, tests("wal_damage wal_crash wal_kill")),
     ("sums", None, (*tests("sums segment dax"), POWER, HEAP)),
     ("btree", True, (*tests("hostile btree_damage damage entry"), FUZZ, *tests("btree"))),
     ("hashmap", True, (*tests("hashmap_damage hostile entry"), FUZZ, *tests("hashmap"))),
@@ -89,7 +89,7 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 )
 PROGRAMS = (
     *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
-    *tests("hashmap_damage heap hostile log_damage segment sums tx wal_crash wal_kill"),
+    *tests("hashmap_damage heap hostile log_damage segment sums tx wal_crash wal_damage wal_kill"),
 )
 
 
