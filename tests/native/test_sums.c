@@ -8,6 +8,7 @@
 #include "persistence/crc32c.h"
 #include "persistence/describe.h"
 #include "persistence/log.h"
+#include "persistence/superblock.h"
 
 /* ------------------------------------------------------------------ CRC-32C */
 
@@ -59,6 +60,17 @@ static void every_way_to_it_gives_the_same(void)
 static struct sj_segment *watched;
 static uint64_t watched_stores, watched_marks;
 
+/* A sum goes, or comes, while the bit of its chunk is set (I2). */
+static void watch_sums(const void *at)
+{
+    const struct sj_sums *sums = watched->sums;
+    if (sums == NULL || (const uint32_t *)at < sums->sum ||
+        (const uint32_t *)at >= sums->sum + watched->reserved / SJ_PAGE)
+        return;
+    uint64_t chunk = (uint64_t)((const uint32_t *)at - sums->sum) / SJ_SUMS_CHUNK_PAGES;
+    CHECK((sums->changed[chunk / 64] >> chunk % 64 & 1) != 0);
+}
+
 /* Before a store to a page, its checksum is gone. */
 static void watch(enum sj_seam_event event, void *at, uint64_t value)
 {
@@ -67,6 +79,7 @@ static void watch(enum sj_seam_event event, void *at, uint64_t value)
     if (event != SJ_SEAM_STORE)
         return;
     watched_marks += page >= watched->reserved / SJ_PAGE;
+    watch_sums(at);
     if (page < 2 || page >= watched->reserved / SJ_PAGE)
         return;
     watched_stores++;
@@ -98,11 +111,15 @@ static void nothing_changes_that_is_not_marked(void)
     }
     while (segment->tx.depth > 0)
         CHECK_OK(sj_tx_commit(segment));
-    CHECK_OK(sj_tx_begin(segment)); /* a log of several extents, in use, kept, and released */
-    for (uint64_t i = 0; i < 60000; i++)
-        CHECK_OK(world_put(segment, i % 50, i % 7));
-    CHECK(segment->log->extents > 2);
-    CHECK_OK(sj_tx_commit(segment));
+    for (uint32_t round = 0; round < 2; round++) {
+        CHECK_OK(sj_segment_sync(segment));
+        CHECK_OK(sj_tx_begin(segment)); /* a log of several extents, in use, kept, and released */
+        for (uint64_t i = 0; i < 60000; i++)
+            CHECK_OK(world_put(segment, i % 50, i % 7));
+        CHECK(segment->log->extents > 2);
+        CHECK(segment->sums->backed >= sj_segment_committed(segment) / SJ_PAGE);
+        CHECK_OK(sj_tx_commit(segment));
+    }
     CHECK_OK(sj_segment_sync(segment));
     CHECK(segment->log->extents == 2);
     CHECK_OK(sj_tx_begin(segment));
@@ -311,6 +328,97 @@ static void a_segment_that_lost_its_name_leaves_others_alone(void)
     CHECK(access(sums_path("named"), F_OK) != 0);
 }
 
+/* ------------------------------------------------------------------ the header */
+
+static void every_bit_of_the_header_is_checked(void)
+{
+    make_closed("header");
+    struct image sums = read_file(sums_path("header"));
+    CHECK(sj_sums_header_fault((struct sj_sums_header *)sums.bytes) == NULL);
+    for (uint32_t bit = 0; bit < 8 * sizeof(struct sj_sums_header); bit++) {
+        sums.bytes[bit / 8] = (char)(sums.bytes[bit / 8] ^ 1 << bit % 8);
+        CHECK(sj_sums_header_fault((struct sj_sums_header *)sums.bytes) != NULL);
+        sums.bytes[bit / 8] = (char)(sums.bytes[bit / 8] ^ 1 << bit % 8);
+    }
+}
+
+/* What is said to be damaged of a file that was cut to `bytes`. */
+static void is_cut(struct image sums, uint64_t bytes)
+{
+    struct sj_segment *segment;
+    struct findings findings;
+    sums.count = bytes;
+    write_file(sums_path("cut"), &sums);
+    CHECK_OK(sj_segment_open(test_path("cut"), false, true, false, &segment));
+    struct sj_sums_verify verify = verify_sums(segment, &findings);
+    CHECK(findings.count == 1 && findings.first.offset == SJ_SUMS_NOWHERE);
+    CHECK(strstr(findings.first.text, "expected checksums") != NULL);
+    CHECK(verify.verified == 2);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void a_file_that_is_cut_short_is_damage(void)
+{
+    make_closed("cut");
+    struct image sums = read_file(sums_path("cut"));
+    is_cut(sums, 100);
+    is_cut(sums, SJ_PAGE);
+    is_cut(sums, sums.count - SJ_PAGE);
+    sums.count = 0;
+    is_cut(sums, 0);
+}
+
+/* The sums of one segment beside another one, whose superblock they even name. */
+static void the_file_of_another_segment_is_not_believed(void)
+{
+    struct sj_super super;
+    uint64_t which;
+    make_closed("mine");
+    make_closed("theirs");
+    struct image sums = read_file(sums_path("theirs"));
+    struct sj_sums_header *header = (struct sj_sums_header *)sums.bytes;
+    int fd = open(test_path("mine"), O_RDONLY);
+    CHECK(fd >= 0);
+    CHECK_OK(sj_super_read(fd, "mine", &super, &which));
+    close(fd);
+    write_file(sums_path("mine"), &sums);
+    struct sj_sums *opened;
+    CHECK(sj_sums_open(sums_path("mine"), super.uuid, SJ_GIB, true, &opened) == SJ_ENOTFOUND);
+    CHECK(sj_sums_open(sums_path("mine"), header->uuid, 2 * SJ_GIB, true, &opened) == SJ_ENOTFOUND);
+    CHECK_OK(sj_sums_open(sums_path("mine"), header->uuid, SJ_GIB, true, &opened));
+    sj_sums_announce(opened, 0, super.checksum);
+    sj_sums_close(opened);
+    is_unknown("mine");
+}
+
+/* Two states are named while a superblock is written, and at no other time. */
+static void one_state_is_named_when_all_is_well(void)
+{
+    struct sj_super super;
+    uint64_t which;
+    make_closed("states");
+    struct sj_segment *segment = test_reopen("states");
+    CHECK_OK(world_put(segment, 3, 60));
+    struct sj_sums *sums = segment->sums;
+    CHECK(!sj_sums_unsettled(sums));
+    CHECK_OK(sj_super_read(segment->fd, "states", &super, &which));
+    sj_sums_announce(sums, super.checksum, 12345);
+    CHECK(sj_sums_unsettled(sums));
+    CHECK(sj_sums_names(sums, super.checksum) && sj_sums_names(sums, 12345));
+    for (uint64_t at = SJ_SUPER_A; at <= SJ_SUPER_B; at += SJ_SUPER_B) {
+        if (at == which)
+            continue;
+        segment->base[at + 100]++; /* torn */
+        CHECK_OK(sj_segment_sync(segment));
+        CHECK(sj_sums_unsettled(sums));
+        segment->base[at + 100]--;
+    }
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK(!sj_sums_unsettled(sums) && sj_sums_names(sums, super.checksum));
+    CHECK_OK(sj_segment_close(segment, true));
+    is_verified("states");
+}
+
 /* ------------------------------------------------------------------ naming what is damaged */
 
 static void describes(const struct sj_segment *segment, const void *at, const char *expected)
@@ -374,6 +482,10 @@ int main(void)
     changes_without_marks_are_not_believed();
     a_file_removed_while_in_use_is_not_believed();
     a_segment_that_lost_its_name_leaves_others_alone();
+    every_bit_of_the_header_is_checked();
+    a_file_that_is_cut_short_is_damage();
+    the_file_of_another_segment_is_not_believed();
+    one_state_is_named_when_all_is_well();
     every_page_is_described();
     return 0;
 }
