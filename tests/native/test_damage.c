@@ -58,6 +58,12 @@ static int give(bool writable)
         CHECK(give(true) == (error));                                                              \
     } while (0)
 
+#define OUTSIDE(change)                                                                            \
+    do {                                                                                           \
+        REFUSED(change, SJ_ECORRUPT);                                                              \
+        CHECK(strstr(sj_error_detail(), "outside the arena") != NULL);                             \
+    } while (0)
+
 static void superblocks_are_what_this_version_can_read(void)
 {
     take();
@@ -71,12 +77,12 @@ static void superblocks_are_what_this_version_can_read(void)
     take();
     super.features_ro_compat = 2;
     CHECK_OK(give(false));
-    REFUSED(super.base += SJ_PAGE, SJ_ECORRUPT);
-    REFUSED(super.base = SJ_ARENA_FIRST - SJ_GIB, SJ_ECORRUPT);
-    REFUSED(super.base = SJ_ARENA_END, SJ_ECORRUPT);
-    REFUSED((super.base = SJ_ARENA_END - SJ_GIB, super.reserved = 2 * SJ_GIB), SJ_ECORRUPT);
-    REFUSED(super.reserved += SJ_PAGE, SJ_ECORRUPT);
-    REFUSED(super.reserved = 0, SJ_ECORRUPT);
+    OUTSIDE(super.base += SJ_PAGE);
+    OUTSIDE(super.base = SJ_ARENA_FIRST - SJ_GIB);
+    OUTSIDE(super.base = SJ_ARENA_END);
+    OUTSIDE((super.base = SJ_ARENA_END - SJ_GIB, super.reserved = 2 * SJ_GIB));
+    OUTSIDE(super.reserved += SJ_PAGE);
+    OUTSIDE(super.reserved = 0);
     REFUSED(super.name_bytes = 0, SJ_ECORRUPT);
     REFUSED((super.name_bytes = 256, memset(super.name, 'n', 256)), SJ_ECORRUPT);
     REFUSED(super.name[1] = '\0', SJ_ECORRUPT);
@@ -108,7 +114,7 @@ static void the_root_page_fits_the_file(void)
 /* ------------------------------------------------------------------ the heap */
 
 static struct sj_segment *segment;
-static uint64_t run_of_pages, run_of_chunks, last_run, small, other;
+static uint64_t run_of_pages, run_of_chunks, last_run, far_run, small, other;
 
 static uint64_t alloc(uint64_t bytes)
 {
@@ -130,8 +136,11 @@ static void make_heap(void)
     run_of_pages = alloc(20000);
     run_of_chunks = alloc(6 << 20);
     last_run = alloc(2 << 20);
+    far_run = alloc(490 * SJ_PAGE); /* in a chunk of pages of its own */
+    (void)alloc(4000);              /* in a slab of another class */
     struct sj_heap_stats stats;
     CHECK_OK(sj_heap_stats(segment, &stats));
+    CHECK(stats.live_bytes + stats.free_bytes + stats.meta_bytes == stats.file_bytes);
 }
 
 static uint64_t *page_word_of(uint64_t block)
@@ -166,6 +175,19 @@ static void is_found(void *word, uint64_t value, const char *expected)
     CHECK_OK(sj_heap_stats(segment, &stats));
 }
 
+/* A block of that size is not to be had, for the heap is damaged. */
+static void is_refused(void *word, uint64_t value, uint64_t bytes)
+{
+    uint64_t old = *(uint64_t *)word;
+    void *block;
+    *(uint64_t *)word = value;
+    CHECK_OK(sj_tx_op_begin(segment));
+    sj_segment_forget_hints(segment);
+    int error = sj_heap_alloc(segment, bytes, &block);
+    CHECK(sj_tx_op_abort(segment, error == SJ_OK ? SJ_EINVAL : error) == SJ_ECORRUPT);
+    *(uint64_t *)word = old;
+}
+
 #define WORD(kind, class, count)                                                                   \
     ((uint64_t)(kind) | (uint64_t)(class) << 8 | (uint64_t)(count) << 32)
 
@@ -195,6 +217,49 @@ static void descriptors_fit_each_other(void)
     is_found(chunks, *chunks + 50, "a chunk or page descriptor");
 }
 
+static void nothing_is_allocated_from_what_does_not_fit(void)
+{
+    uint64_t *words = page_word_of(run_of_pages), word = *words, pages = SJ_PAGE_RUN_PAGES(word);
+    uint64_t *chunk = sj_chunk_word(segment, (run_of_chunks - TEST_BASE) / SJ_CHUNK);
+    const uint64_t some = 50 * SJ_PAGE, many = 9 << 20;
+    is_refused(words, WORD(SJ_PAGE_FREE, 1, pages), some);
+    is_refused(words, WORD(SJ_PAGE_RUN + 1, 0, pages), some);
+    is_refused(words, WORD(SJ_PAGE_RUN, 0, SJ_CHUNK_PAGES), some);
+    is_refused(words, WORD(SJ_PAGE_RUN, 0, 0), some);
+    is_refused(chunk, WORD(SJ_CHUNK_HUGE, 0, 1000), many);
+    is_refused(chunk, WORD(SJ_CHUNK_HUGE, 0, 0), many);
+    is_refused(chunk, WORD(SJ_CHUNK_META + 1, 0, 1), many);
+    is_refused(chunk, WORD(SJ_CHUNK_META + 1, 0, 1), 3 << 20);
+    is_refused(&segment->root_page->chunks, 0, some);
+    uint64_t *far_words = sj_page_words(segment, (far_run - TEST_BASE) / SJ_CHUNK);
+    is_refused(far_words, WORD(SJ_PAGE_META, 0, 1), 500 * SJ_PAGE);
+    is_found(far_words, WORD(SJ_PAGE_META, 0, 1), "the descriptors of a chunk");
+    /* The descriptors of the last chunk lie behind the end. */
+    uint64_t end = (far_run - TEST_BASE) / SJ_CHUNK * SJ_CHUNK + SJ_PAGE;
+    is_refused(&segment->root_page->committed, end, 500 * SJ_PAGE);
+    struct sj_slab *two = slab_of(other);
+    uint64_t *head = &segment->root_page->partial[two->size_class];
+    is_refused(head, (uintptr_t)slab_of(small), 140); /* full */
+    is_refused(head + 1, *head, 160);                 /* of another class */
+    is_refused(head, (uintptr_t)two + 8, 140);
+    is_found(&segment->root_page->committed, far_run - TEST_BASE + SJ_PAGE, "the file backs");
+}
+
+/* The last block of a slab is taken, and it leaves a list whose links are wrong. */
+static void a_list_with_a_wrong_link_is_not_changed(void)
+{
+    struct sj_slab *two = slab_of(other);
+    int error = SJ_OK, taken = 0;
+    void *block;
+    two->next = run_of_pages;
+    CHECK_OK(sj_tx_op_begin(segment));
+    for (; error == SJ_OK && taken < 200; taken++)
+        error = sj_heap_alloc(segment, 140, &block);
+    CHECK(error == SJ_ECORRUPT);
+    CHECK(sj_tx_op_abort(segment, error) == SJ_ECORRUPT);
+    two->next = 0;
+}
+
 static void slabs_are_in_the_list_of_their_class(void)
 {
     const char *list = "a list of slabs", *lists = "a list of all slabs";
@@ -208,7 +273,15 @@ static void slabs_are_in_the_list_of_their_class(void)
     is_found(two, of_slab + (1ull << 32), "a slab of its pages' class");
     is_found(word, WORD(SJ_PAGE_SLAB, one->size_class + 1, SJ_PAGE_RUN_PAGES(kind)),
              "a slab of its pages' class");
+    is_found(word, WORD(SJ_PAGE_SLAB, one->size_class, SJ_PAGE_RUN_PAGES(kind) - 1),
+             "a slab of its pages' class");
     is_found(&two->used[3], 0, "a slab's bitmap");
+    uint64_t *heads = segment->root_page->partial, large = sj_class_of(4000),
+             of_large = heads[large];
+    CHECK(of_large != 0);
+    heads[large] = first; /* each in the other one's list */
+    is_found_when(head, of_large, list);
+    heads[large] = of_large;
     is_found(head, 0, lists);
     is_found(head, first + 8, list);
     is_found(head, run_of_pages, list);
@@ -254,12 +327,76 @@ static void only_blocks_in_use_are_freed(void)
     uint64_t *word = page_word_of((uintptr_t)slab), old = *word;
     *word = WORD(SJ_PAGE_SLAB, slab->size_class + 1, SJ_PAGE_RUN_PAGES(old));
     cannot_be_freed(small + bytes);
+    uint64_t *second = page_word_of((uintptr_t)slab_of(other)), of_second = *second;
+    uint64_t first = (uintptr_t)slab_of(other) + sizeof *slab; /* a block in any class */
+    *second = WORD(SJ_PAGE_SLAB, slab->size_class + 1, SJ_PAGE_RUN_PAGES(of_second));
+    cannot_be_freed(first);
+    *second = WORD(SJ_PAGE_SLAB, slab->size_class, SJ_PAGE_RUN_PAGES(of_second) - 1);
+    cannot_be_freed(first);
+    *second = of_second;
+    uint64_t *chunk = sj_chunk_word(segment, (run_of_chunks - TEST_BASE) / SJ_CHUNK);
+    uint64_t of_chunk = *chunk;
+    *chunk = WORD(SJ_CHUNK_LOG, 0, 2); /* what is in it may look like descriptors */
+    ((uint64_t *)(uintptr_t)run_of_chunks)[5] = WORD(SJ_PAGE_RUN, 0, 1);
+    cannot_be_freed(run_of_chunks + 5 * SJ_PAGE);
+    *chunk = of_chunk;
     *word = WORD(SJ_PAGE_RUN, 0, SJ_PAGE_RUN_PAGES(old));
     cannot_be_freed(small + bytes);
     *word = old;
     slab->magic ^= 1;
     cannot_be_freed(small + bytes);
     slab->magic ^= 1;
+}
+
+/* ------------------------------------------------------------------ many at once */
+
+/* Words wait for the log; those of one operation are more than there is room for. */
+static void an_operation_may_have_many_words(void)
+{
+    uint64_t *words = (uint64_t *)(uintptr_t)alloc(SJ_TX_PENDING * 4 * 8);
+    CHECK_OK(sj_tx_op_begin(segment));
+    for (uint64_t i = 0; i < SJ_TX_PENDING * 4; i++)
+        CHECK_OK(sj_tx_word(segment, &words[i], i));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    for (uint64_t i = 0; i < SJ_TX_PENDING * 4; i++)
+        CHECK(words[i] == i);
+}
+
+/* What an operation has taken is taken, though its words wait. */
+static void an_operation_may_have_many_chunks(void)
+{
+    void *one, *two;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, 5 << 20, &one));
+    CHECK_OK(sj_heap_alloc(segment, 5 << 20, &two));
+    CHECK(one != two);
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    struct sj_heap_stats stats;
+    CHECK_OK(sj_heap_stats(segment, &stats));
+}
+
+/* Another process has put a run over the place where this one would look next. */
+static void a_hint_is_of_one_process_alone(void)
+{
+    uint64_t one = alloc(5 * SJ_PAGE), two = alloc(3 * SJ_PAGE);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_OK(sj_tx_op_begin(segment));
+        CHECK_OK(sj_heap_free(segment, one));
+        CHECK_OK(sj_heap_free(segment, two));
+        sj_tx_ready(segment);
+        CHECK_OK(sj_tx_op_commit(segment));
+        CHECK(alloc(8 * SJ_PAGE) == one);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    (void)alloc(3 * SJ_PAGE);
+    struct sj_heap_stats stats;
+    CHECK_OK(sj_heap_stats(segment, &stats));
 }
 
 /* ------------------------------------------------------------------ roots */
@@ -299,23 +436,45 @@ static void links_lead_to_roots(void)
     root->name_bytes = SJ_NAME_MAX + 1;
     is_no_root();
     *root = old;
+    uint64_t *link = NULL;
+    for (uint32_t i = 0; i < SJ_ROOT_BUCKETS; i++)
+        if (segment->root_page->roots[i] == (uintptr_t)root)
+            link = &segment->root_page->roots[i];
+    CHECK(link != NULL);
+    *link = TEST_BASE + sj_segment_committed(segment) - 32; /* its name lies behind the end */
+    *(struct sj_root *)(uintptr_t)*link =
+        (struct sj_root){.kind = SJ_KIND_ROOT, .type = SJ_KIND_BTREE, .name_bytes = 200};
+    is_no_root();
+    *link = (uintptr_t)root;
     root->name[0] = 'R'; /* another name, and a chain that does not end */
     root->next = (uintptr_t)root;
     is_no_root();
     root->name[0] = 'r';
     root->next = old.next;
     CHECK_OK(sj_root_find(segment, "root", 4, &root));
+    uint64_t removals = segment->root_page->removals;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_root_remove(segment, "root", 4));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK(segment->root_page->removals != removals); /* who keeps places of roots looks anew */
 }
 
 int main(void)
 {
     test_begin();
+    alarm(30); /* a walk that does not end */
     superblocks_are_what_this_version_can_read();
     the_root_page_fits_the_file();
     make_heap();
     descriptors_fit_each_other();
+    nothing_is_allocated_from_what_does_not_fit();
     slabs_are_in_the_list_of_their_class();
+    a_list_with_a_wrong_link_is_not_changed();
     only_blocks_in_use_are_freed();
+    an_operation_may_have_many_words();
+    an_operation_may_have_many_chunks();
+    a_hint_is_of_one_process_alone();
     links_lead_to_roots();
     CHECK_OK(sj_segment_close(segment, false));
     printf("ok\n");

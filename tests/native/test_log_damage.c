@@ -111,6 +111,25 @@ static void an_entry_of_no_sense_does_not_count(void)
     CHECK_OK(sj_segment_close(segment, true));
 }
 
+/* What an earlier transaction has left counts nowhere else, and not in part. */
+static void an_entry_counts_where_it_was_written(void)
+{
+    uint64_t *block;
+    struct sj_segment *segment = fresh("moved", &block);
+    struct sj_log_entry *first = (struct sj_log_entry *)(uintptr_t)segment->log->extent[0].at;
+    uint64_t was = *block;
+    struct sj_log_entry *next = forge(segment, first, block, 0x7777777777777777ull);
+    struct sj_log_entry *end = forge(segment, next, block, 0x7777777777777777ull);
+    memcpy(first, next, (size_t)((char *)end - (char *)next));
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(*block == was);
+    forge_range(segment, first, (uint64_t)(uintptr_t)block, 16, 0);
+    first->bytes = 8;
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(*block == was);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
 /* Entries fill the extent, but for `left` bytes; the place behind them. */
 static struct sj_log_entry *fill(struct sj_segment *segment, uint64_t *block, uint64_t left)
 {
@@ -199,6 +218,79 @@ static void each_word_of_the_header_is_checked(void)
     is_no_header(offsetof(struct sj_log, extent[1].at), TEST_BASE - SJ_CHUNK);
 }
 
+/* The next extent is looked at before anything is written there. */
+static void is_no_extent(uint64_t at, uint64_t bytes, uint64_t chunks)
+{
+    void *block;
+    (void)remove(test_path("next"));
+    struct sj_segment *segment = with_two_extents("next");
+    struct sj_log_extent *extent = &segment->log->extent[1];
+    *sj_chunk_word(segment, (extent->at - TEST_BASE) / SJ_CHUNK) = SJ_CHUNK_LOG | chunks << 32;
+    extent->at += at;
+    extent->bytes = bytes;
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, 100000, &block));
+    CHECK(sj_tx_range(segment, block, 96000) == SJ_ECORRUPT);
+    sj_tx_forget(segment);
+    CHECK_OK(sj_segment_close(segment, false));
+}
+
+static void the_next_extent_is_checked(void)
+{
+    is_no_extent(0, SJ_CHUNK, 2);
+    is_no_extent(SJ_PAGE, SJ_CHUNK, 1);
+    is_no_extent(0, 64, 0);
+}
+
+/* ------------------------------------------------------------------ whose process died */
+
+/* The machine stopped when an extent was the log's and its chunk was not yet. Who comes first may
+ * only read; the next one takes chunks for its log. */
+static void an_extent_that_is_none_is_given_back(void)
+{
+    uint64_t *block;
+    (void)remove(test_path("lost"));
+    struct sj_segment *segment = with_two_extents("lost");
+    *sj_chunk_word(segment, (segment->log->extent[1].at - TEST_BASE) / SJ_CHUNK) = 0;
+    CHECK_OK(sj_segment_close(segment, false));
+    CHECK_OK(sj_segment_open(test_path("lost"), true, false, false, &segment));
+    CHECK(segment->log->extents == 2);
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK(segment->log->extents == 1);
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, 100000, (void **)&block));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_tx_range(segment, block, 96000));
+    CHECK_OK(sj_tx_commit(segment));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+/* A thread died in a transaction, another one of its process goes on. Who keeps places of roots
+ * looks for them anew. */
+static void a_recovery_ends_the_transaction(void)
+{
+    uint64_t *block;
+    struct sj_segment *segment = fresh("thread", &block);
+    uint64_t removals = segment->root_page->removals, was = *block;
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_tx_word(segment, block, 5));
+    sj_tx_ready(segment);
+    CHECK(*block == 5);
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(sj_tx_depth(segment) == 0 && *block == was);
+    CHECK(segment->root_page->removals != removals);
+    removals = segment->root_page->removals;
+    CHECK_OK(sj_tx_begin(segment));
+    CHECK_OK(sj_tx_word(segment, block, 6));
+    sj_tx_abort(segment);
+    CHECK(*block == was && segment->root_page->removals != removals);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
 /* ------------------------------------------------------------------ its length */
 
 /* A log that kept what was rolled back would have many extents in the end. */
@@ -229,9 +321,13 @@ int main(void)
     an_entry_that_undoes_another_one_is_damage();
     a_log_that_lies_over_other_things_is_damage();
     an_entry_of_no_sense_does_not_count();
+    an_entry_counts_where_it_was_written();
     an_entry_ends_in_its_extent();
     an_entry_is_of_what_transactions_change();
     each_word_of_the_header_is_checked();
+    the_next_extent_is_checked();
+    an_extent_that_is_none_is_given_back();
+    a_recovery_ends_the_transaction();
     what_is_rolled_back_takes_no_room();
     printf("ok\n");
     return 0;
