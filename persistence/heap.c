@@ -157,7 +157,8 @@ int sj_slab_find(const struct sj_segment *segment, const struct sj_page_run *run
         return sj_segment_damaged(segment, run->at, "a slab");
     uint64_t offset = block - run->at - sizeof **slab;
     uint64_t bytes = sj_class_bytes(run->size_class);
-    if (block < run->at + sizeof **slab || offset % bytes != 0 || offset / bytes >= (*slab)->blocks)
+    /* Before the first block the offset is huge. */
+    if (offset % bytes != 0 || offset / bytes >= (*slab)->blocks)
         return sj_segment_damaged(segment, block, "the beginning of a block");
     *number = (uint32_t)(offset / bytes);
     if ((sj_tx_peek(segment, &(*slab)->used[*number / 64]) >> *number % 64 & 1) == 0)

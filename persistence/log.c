@@ -394,7 +394,6 @@ int sj_log_recover(struct sj_segment *segment)
     sj_log_note_removal(segment);
     for (uint32_t i = tx->entries.count; i > 0; i--)
         undo_entry(segment, (struct sj_log_entry *)(uintptr_t)tx->entries.items[i - 1]);
-    sj_fence(segment->domain);
     /* The process may be one whose own thread died in the transaction. */
     sj_tx_forget(segment);
     tx->generation = sj_load(&segment->log->generation);

@@ -128,7 +128,7 @@ void sj_pages_format(void *image, uint64_t reserved)
 static int find_chunks(struct sj_segment *segment, uint64_t wanted, uint64_t *found)
 {
     uint64_t used, run = 0, chunk = 0;
-    sj_tx_settle(segment);
+    sj_tx_settle(segment); /* a chunk that this transaction is about to take is not unused */
     int error = sj_chunks_used(segment, &used);
     if (error != SJ_OK)
         return error;
@@ -202,8 +202,6 @@ void sj_chunks_give_back(struct sj_segment *segment, uint64_t at)
 int sj_chunks_find_for_log(struct sj_segment *segment, uint64_t chunks, uint64_t *at)
 {
     uint64_t first;
-    /* A chunk that this transaction is about to take must not be taken for the log. */
-    sj_tx_settle(segment);
     int error = reserve_chunks(segment, chunks, &first);
     if (error == SJ_OK)
         *at = chunk_address(segment, first);

@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.txt")
 WHERE = ROOT / "build" / "mutants"
 COPIED = ("persistence", "spacejmp", "structures", "apps", "tests/native")
-SECONDS_MAX = 90
+SECONDS_MAX = {"explore": 120, "wal_crash": 90, "wal_kill": 90, "btree_crash": 60}
+SECONDS_MAX_ELSE = 30
 BEGIN, END = (f"<!-- {edge} of what `make mutants` printed -->" for edge in ("begin", "end"))
 
 Killer = tuple[str, ...]
@@ -57,8 +58,9 @@ def tests(names: str) -> tuple[Killer, ...]:
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("wal_", True, tests("wal_damage wal_crash")),
-    ("wal_", None, tests("wal_damage wal_crash wal_kill")),
-    ("sums", None, (*tests("sums segment dax"), POWER, HEAP)),
+    ("wal_", None, tests("wal_damage wal_crash wal_kill syncs")),
+    ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
+    ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
     ("btree", True, (*tests("hostile btree_damage damage entry"), FUZZ, *tests("btree"))),
     ("hashmap", True, (*tests("hashmap_damage hostile entry"), FUZZ, *tests("hashmap"))),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
@@ -78,7 +80,7 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
         "",
         None,
         (
-            *tests("heap log_damage"),
+            *tests("heap log_damage syncs damage"),
             (*HEAP, "--mode", "power-line"),
             *tests("sums dax"),
             POWER,
@@ -89,7 +91,9 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 )
 PROGRAMS = (
     *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
-    *tests("hashmap_damage heap hostile log_damage segment sums tx wal_crash wal_damage wal_kill"),
+    *tests(
+        "hashmap_damage heap hostile log_damage segment sums syncs tx wal_crash wal_damage wal_kill"
+    ),
 )
 
 
@@ -261,7 +265,7 @@ class Workshop:
             env=os.environ | {"SJ_SEED": "7"},
         )
         try:
-            output, _ = process.communicate(timeout=SECONDS_MAX)
+            output, _ = process.communicate(timeout=SECONDS_MAX.get(killer[0], SECONDS_MAX_ELSE))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
