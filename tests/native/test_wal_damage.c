@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_wal_damage.c: a write-ahead log in which one word is wrong, and all checksums are right. What
- * ends the log leaves the state before; what cannot be explained by a crash is damage, and said to
- * be.
+ * test_wal_damage.c: a write-ahead log in which one word is wrong, and all checksums are right.
+ * What ends the log leaves the state before; what cannot be explained by a crash is damage, and
+ * said to be.
  */
 #include "wal_world.h"
 
