@@ -151,7 +151,8 @@ static int find_chunks(struct sj_segment *segment, uint64_t wanted, uint64_t *fo
     return SJ_OK;
 }
 
-/* The words up to `end` count from now on; only ever rises. */
+/* The words up to `end` count from now on; only ever rises. A fence comes before any of them is
+ * stored: the log's. */
 static void raise_chunks(struct sj_segment *segment, uint64_t end)
 {
     struct sj_root_page *root_page = segment->root_page;
@@ -159,7 +160,6 @@ static void raise_chunks(struct sj_segment *segment, uint64_t end)
         return;
     sj_store(&root_page->chunks, end);
     sj_flush(segment->domain, &root_page->chunks, sizeof root_page->chunks);
-    sj_fence(segment->domain);
 }
 
 /* A run of unused chunks that the file backs and the directory's used part covers. SJ_EFULL. */

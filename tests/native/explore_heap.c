@@ -214,6 +214,23 @@ static void savepoints(struct process *process, struct model *model)
     commit(process);
 }
 
+/* A word is logged twice in what is rolled back, and the entry that takes the place of the first one
+ * lies in a line of its own. */
+static void stale(struct process *process, struct model *model)
+{
+    static struct model saved;
+    begin(process);
+    word(process, model, 3);
+    word(process, model, 7);
+    saved = *model;
+    begin(process);
+    word(process, model, 4);
+    word(process, model, 4);
+    roll_back(process, model, &saved);
+    word(process, model, 5);
+    commit(process);
+}
+
 /* The log goes on into a chunk. */
 static void long_log(struct process *process, struct model *model)
 {
@@ -292,6 +309,7 @@ static const struct operation operations[] = {
     {"huge", huge_block, false},
     {"aborted", aborted, false},
     {"savepoints", savepoints, false},
+    {"stale", stale, false},
     {"long-log", long_log, false},
     {"long-savepoint", long_savepoint, false},
     {"reopen", reopen, false},

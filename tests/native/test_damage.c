@@ -240,6 +240,7 @@ static void nothing_is_allocated_from_what_does_not_fit(void)
     struct sj_slab *two = slab_of(other);
     uint64_t *head = &segment->root_page->partial[two->size_class];
     is_refused(head, (uintptr_t)slab_of(small), 140); /* full */
+    CHECK(strstr(sj_error_detail(), "a slab with a free block") != NULL);
     is_refused(head + 1, *head, 160);                 /* of another class */
     is_refused(head, (uintptr_t)two + 8, 140);
     is_found(&segment->root_page->committed, far_run - TEST_BASE + SJ_PAGE, "the file backs");
@@ -256,6 +257,7 @@ static void a_list_with_a_wrong_link_is_not_changed(void)
     for (; error == SJ_OK && taken < 200; taken++)
         error = sj_heap_alloc(segment, 140, &block);
     CHECK(error == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "the address of a slab, ") != NULL);
     CHECK(sj_tx_op_abort(segment, error) == SJ_ECORRUPT);
     two->next = 0;
 }
@@ -463,7 +465,7 @@ static void links_lead_to_roots(void)
 int main(void)
 {
     test_begin();
-    alarm(30); /* a walk that does not end */
+    alarm(10); /* a walk that does not end */
     superblocks_are_what_this_version_can_read();
     the_root_page_fits_the_file();
     make_heap();

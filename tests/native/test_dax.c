@@ -302,6 +302,67 @@ static void a_large_log_is_flushed(void)
     CHECK_OK(sj_segment_close(watched, true));
 }
 
+/* Chunks of pages are made of memory that has had other contents. */
+static void a_new_chunk_is_flushed(void)
+{
+    uint64_t *blocks[12];
+    watched = test_dax_segment("chunks");
+    sj_seam_hook = watch;
+    for (int i = 0; i < 12; i++) {
+        CHECK_OK(sj_tx_op_begin(watched));
+        CHECK_OK(sj_heap_alloc(watched, 1 << 20, (void **)&blocks[i]));
+        sj_tx_ready(watched);
+        CHECK_OK(sj_tx_op_commit(watched));
+        nothing_is_left("after a chunk");
+    }
+    CHECK(watched->root_page->chunks >= 3);
+    sj_seam_hook = NULL;
+    CHECK_OK(sj_segment_close(watched, true));
+}
+
+/* ------------------------------------------------------------------ the order of an extent */
+
+static uint64_t extent_stored, extent_flushed, extent_fenced, extents_raised;
+
+/* log->extents says that there is one when its address and length are there. */
+static void watch_extents(enum sj_seam_event event, void *at, uint64_t value)
+{
+    const struct sj_log *log = watched->log;
+    uint64_t first = (uintptr_t)log->extent, place = (uintptr_t)at;
+    if (event == SJ_SEAM_FENCE) {
+        extent_fenced = extent_flushed;
+    } else if (event == SJ_SEAM_FLUSH && place <= first + 16 * extent_stored &&
+               place + value >= first + 16 * (extent_stored + 1)) {
+        extent_flushed = extent_stored;
+    } else if (event == SJ_SEAM_STORE && place == (uintptr_t)&log->extents) {
+        if (value > log->extents) {
+            CHECK(extent_fenced == value - 1);
+            extents_raised++;
+        }
+    } else if (event == SJ_SEAM_STORE && place - first < sizeof log->extent) {
+        extent_stored = (place - first) / 16;
+        extent_flushed = extent_fenced = 0;
+    }
+}
+
+static void an_extent_is_there_before_it_counts(void)
+{
+    void *block;
+    watched = test_dax_segment("extents");
+    CHECK_OK(sj_tx_begin(watched));
+    CHECK_OK(sj_tx_op_begin(watched));
+    CHECK_OK(sj_heap_alloc(watched, 16384, &block));
+    sj_tx_ready(watched);
+    CHECK_OK(sj_tx_op_commit(watched));
+    sj_seam_hook = watch_extents;
+    for (int i = 0; i < 900; i++)
+        CHECK_OK(sj_tx_range(watched, block, 16384));
+    sj_seam_hook = NULL;
+    CHECK(watched->log->extents == 4 && extents_raised == 3);
+    CHECK_OK(sj_tx_commit(watched));
+    CHECK_OK(sj_segment_close(watched, true));
+}
+
 #endif
 
 int main(void)
@@ -316,6 +377,8 @@ int main(void)
             (kinds & 4) != 0, (struct sj_kinds){kinds & 1 ? SJ_ITEM_BYTES : SJ_ITEM_WORD,
                                                 kinds & 2 ? SJ_ITEM_BYTES : SJ_ITEM_WORD});
     a_large_log_is_flushed();
+    a_new_chunk_is_flushed();
+    an_extent_is_there_before_it_counts();
     printf("%" PRIu64 " commits, %" PRIu64 " lines stored to, all flushed\n", commits,
            lines_stored);
 #endif
