@@ -419,6 +419,41 @@ static void one_state_is_named_when_all_is_well(void)
     is_verified("states");
 }
 
+/* Closed in peace, and yet there is a transaction to roll back: the segment is in use again. */
+static void what_a_recovery_changes_is_marked(void)
+{
+    make_closed("recovered");
+    struct sj_segment *segment = test_reopen("recovered");
+    struct sj_tx *tx = &segment->tx;
+    struct sj_root *root;
+    CHECK_OK(sj_root_find(segment, "map", 3, &root));
+    sj_log_start(segment); /* not by sj_tx_begin(): nobody has marked anything */
+    CHECK_OK(sj_log_append_word(segment, &root->pointer));
+    tx->entries.count = 0;
+    CHECK_OK(sj_segment_close(segment, false));
+    segment = test_reopen("recovered");
+    CHECK(no_false_alarm(segment) > 60 && segment->sums != NULL);
+    CHECK_OK(sj_segment_close(segment, true));
+    is_verified("recovered");
+}
+
+static void a_repair_makes_sums_of_what_is_there(void)
+{
+    struct sj_check_report report;
+    struct findings findings;
+    make_closed("repaired");
+    struct sj_segment *segment = test_reopen("repaired");
+    uint64_t page = sj_segment_committed(segment) - SJ_PAGE; /* nothing is there */
+    segment->base[page]++;
+    CHECK(verify_sums(segment, &findings).unverified == 1 && findings.first.offset == page);
+    CHECK(sj_check(segment, &report) == SJ_ECORRUPT);
+    CHECK_OK(sj_check_with(segment, &(struct sj_check_options){.repair = true}, &report));
+    CHECK_OK(sj_check(segment, &report));
+    CHECK(no_false_alarm(segment) > 60);
+    CHECK_OK(sj_segment_close(segment, true));
+    is_verified("repaired");
+}
+
 /* ------------------------------------------------------------------ naming what is damaged */
 
 static void describes(const struct sj_segment *segment, const void *at, const char *expected)
@@ -486,6 +521,8 @@ int main(void)
     a_file_that_is_cut_short_is_damage();
     the_file_of_another_segment_is_not_believed();
     one_state_is_named_when_all_is_well();
+    what_a_recovery_changes_is_marked();
+    a_repair_makes_sums_of_what_is_there();
     every_page_is_described();
     return 0;
 }
