@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from crash.sites import Site, find_sites
+from crash.sites import find_sites
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.txt")
@@ -57,12 +57,13 @@ def tests(names: str) -> tuple[Killer, ...]:
 # What may notice a mutant, in the order to try: by a word in the file's name, and whether it is a
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
+    ("lock", None, tests("lock")),
     ("wal_", True, tests("wal_damage wal_crash")),
     ("wal_", None, tests("wal_damage wal_crash wal_kill syncs")),
     ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
     ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
-    ("btree", True, (*tests("hostile btree_damage damage entry"), FUZZ, *tests("btree"))),
-    ("hashmap", True, (*tests("hashmap_damage hostile entry"), FUZZ, *tests("hashmap"))),
+    ("btree", True, (*tests("hostile btree_damage tree_damage"), FUZZ)),
+    ("hashmap", True, (*tests("hashmap_damage hostile map_damage"), FUZZ)),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
     ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
     (
@@ -92,7 +93,7 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 PROGRAMS = (
     *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
     *tests(
-        "hashmap_damage heap hostile log_damage segment sums syncs tx wal_crash wal_damage wal_kill"
+        "hashmap_damage heap hostile lock log_damage segment sums syncs tx wal_crash wal_damage wal_kill"
     ),
 )
 
@@ -153,14 +154,14 @@ class Listed:
 
 @dataclass(frozen=True)
 class Spared:
-    """Sites that no test can tell from what is left, and why."""
+    """Mutants that no test can tell from what is left, and why."""
 
     patterns: tuple[str, ...]
     reason: str
 
-    def has(self, site: Site) -> bool:
-        """Whether the site is one of them."""
-        return any(fnmatch.fnmatchcase(site.name, pattern) for pattern in self.patterns)
+    def has(self, mutant: Change) -> bool:
+        """Whether the mutant is one of them."""
+        return any(fnmatch.fnmatchcase(mutant.name, pattern) for pattern in self.patterns)
 
 
 @dataclass(frozen=True)
@@ -341,16 +342,16 @@ def judge_all(mutants: list[Change], arguments: argparse.Namespace) -> list[Verd
         return list(pool.map(judge, mutants))
 
 
-def markdown(verdicts: list[Verdict], spared: dict[str, list[Site]], seconds: float) -> str:
+def markdown(verdicts: list[Verdict], spared: dict[str, list[Change]], seconds: float) -> str:
     """Return what docs/reliability.md says of a run."""
     kinds = ("flush", "fence", "sync", "order", "checksum", "mark", "invalidation", "check")
     made = Counter(verdict.mutant.kind for verdict in verdicts)
     killed = Counter(verdict.mutant.kind for verdict in verdicts if verdict.killer is not None)
-    left = Counter(site.kind for sites in spared.values() for site in sites)
+    left = Counter(mutant.kind for mutants in spared.values() for mutant in mutants)
     by = Counter(verdict.killer[0] for verdict in verdicts if verdict.killer is not None)
     whole = f"{len(verdicts)} mutants, {killed.total()} killed, in {seconds / 60:.0f} minutes"
     lines = [
-        f"{whole}; {left.total()} sites more are justified.",
+        f"{whole}; {left.total()} more are justified.",
         "",
         "| what is missing | mutants | killed | justified |",
         "| --- | ---: | ---: | ---: |",
@@ -363,9 +364,9 @@ def markdown(verdicts: list[Verdict], spared: dict[str, list[Site]], seconds: fl
         )
         + ".",
         "",
-        "| justified | sites |",
+        "| justified, because | mutants |",
         "| --- | ---: |",
-        *(f"| {reason} | {len(sites)} |" for reason, sites in spared.items()),
+        *(f"| {reason} | {len(mutants)} |" for reason, mutants in spared.items()),
     ]
     return "\n".join(lines)
 
@@ -392,21 +393,21 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose(arguments: argparse.Namespace) -> tuple[list[Change], dict[str, list[Site]]]:
-    """Return the mutants that are asked for, and the sites that are justified, by reason."""
+def choose(arguments: argparse.Namespace) -> tuple[list[Change], dict[str, list[Change]]]:
+    """Return the mutants that are asked for, and those that are justified, by reason."""
     listed, groups = read_list()
-    spared: dict[str, list[Site]] = {group.reason: [] for group in groups}
+    spared: dict[str, list[Change]] = {group.reason: [] for group in groups}
     mutants: list[Change] = []
-    for site in find_sites(ROOT):
-        reason = next((group.reason for group in groups if group.has(site)), None)
+    everything: list[Change] = [*find_sites(ROOT), *listed]
+    for mutant in everything:
+        reason = next((group.reason for group in groups if group.has(mutant)), None)
         if reason is not None:
-            spared[reason].append(site)
+            spared[reason].append(mutant)
         if reason is None or arguments.spared:
-            mutants.append(site)
-    for reason, sites in spared.items():
-        if not sites:
-            raise ListError(f"no site is there any more for: {reason}")
-    mutants += listed
+            mutants.append(mutant)
+    for reason, found in spared.items():
+        if not found:
+            raise ListError(f"nothing is there any more for: {reason}")
     for mutant in mutants:
         mutant.apply((ROOT / mutant.file).read_text())
     mutants = [mutant for mutant in mutants if arguments.only in mutant.name]

@@ -195,6 +195,7 @@ static void a_batch_that_is_none_ends_the_log(void)
     ENDS(batch->bytes = 1ull << 40);
     ENDS((batch->position -= 8, seal()));
     ENDS((batch->chain++, seal()));
+    ENDS(batch->file_bytes--);
     ENDS(insert_empty());
     ENDS(record->generation++);
     ENDS(range->data[0]++);
@@ -302,6 +303,37 @@ static void the_next_epoch_goes_on_where_the_one_before_ended(void)
     log_number = 1 - log_number;
 }
 
+/* ------------------------------------------------------------------ what a writer has left */
+
+/* A writer died in a commit, before the generation that makes it one: nothing of it may come to
+ * count when the next one dies, by then in another generation. */
+static void a_commit_that_did_not_come_about_is_forgotten(void)
+{
+    struct sj_segment *segment;
+    uint64_t digest;
+    take();
+    CHECK_OK(give(&digest)); /* the files are there */
+    for (uint32_t i = 0; i < 3; i++)
+        write_file(store.path[i], store.bytes[i], store.size[i]);
+    CHECK_OK(open_store(&segment));
+    struct sj_wal_shared *shared = segment->wal->shared;
+    uint64_t tail = shared->tail;
+    shared->streaming = 1;
+    shared->pending_end = tail + 800;
+    shared->pending_generation = segment->log->generation;
+    CHECK(sj_wal_pending(segment));
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(!sj_wal_pending(segment) && shared->streaming == 0 && shared->tail == tail);
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(shared->tail == tail);
+    shared->pending_end = tail + 800; /* the generation is the next one: it had committed */
+    shared->pending_generation = segment->log->generation - 1;
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(!sj_wal_pending(segment) && shared->tail == tail + 800);
+    shared->tail = tail;
+    world_abandon(segment, true);
+}
+
 int main(void)
 {
     char command[128];
@@ -320,6 +352,7 @@ int main(void)
     a_range_that_makes_no_sense_is_damage();
     the_header_is_of_the_epoch();
     a_log_file_is_there_whole();
+    a_commit_that_did_not_come_about_is_forgotten();
     make(2);
     the_next_epoch_goes_on_where_the_one_before_ended();
     snprintf(command, sizeof command, "rm -rf '%s'", directory);

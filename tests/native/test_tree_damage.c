@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_tree_damage.c: one word of a B-tree is wrong, and the call that comes to it says so, before
+ * it has changed anything. (That nothing crashes, whatever is done, is for fuzz.c to see.)
+ */
+#include "harness.h"
+
+#include "structures/btree_node.h"
+
+#define ITEMS 3000u
+
+static struct sj_segment *segment;
+static struct sj_btree tree;
+static char *saved;
+static uint64_t saved_bytes, nowhere;
+static struct sj_btree_inner *top, *low; /* the root, and the first node above the leaves */
+static struct sj_btree_leaf *leaf[3];    /* the first ones */
+static bool bytes;
+
+/* Keys that agree in more bytes than a fragment has. */
+static struct sj_key key_of(uint64_t number)
+{
+    static uint8_t text[48];
+    int size = snprintf((char *)text, sizeof text, "%08u", (unsigned)number);
+    return (struct sj_key){.word = number, .bytes = text, .size = (uint32_t)size};
+}
+
+static int put(uint64_t number)
+{
+    bool existed;
+    struct sj_key key = key_of(number);
+    struct sj_value value = {.word = number, .bytes = key.bytes, .size = key.size};
+    return sj_btree_put(&tree, &key, &value, SJ_PUT_ALWAYS, &existed);
+}
+
+static void make(enum sj_item_kind kind)
+{
+    uint64_t head;
+    segment = test_segment(kind == SJ_ITEM_WORD ? "words" : "texts");
+    bytes = kind == SJ_ITEM_BYTES;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_btree_create(segment, (struct sj_kinds){kind, kind}, &head));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_btree_open(segment, head, &tree));
+    for (uint64_t i = 0; i < ITEMS; i++)
+        CHECK_OK(put(10 * (i * 7919 % ITEMS)));
+    CHECK(tree.head->height >= 1);
+    top = low = (struct sj_btree_inner *)(uintptr_t)tree.head->top;
+    for (uint64_t level = tree.head->height; level > 1; level--)
+        low = (struct sj_btree_inner *)(uintptr_t)inner_children(low, bytes)[0];
+    for (uint32_t i = 0; i < 3; i++)
+        leaf[i] = (struct sj_btree_leaf *)(uintptr_t)inner_children(low, bytes)[i];
+    nowhere = sj_segment_committed(segment) + TEST_BASE;
+    saved_bytes = sj_segment_committed(segment);
+    saved = malloc(saved_bytes);
+    CHECK(saved != NULL);
+    memcpy(saved, segment->base, saved_bytes);
+}
+
+static void restore(void)
+{
+    sj_tx_forget(segment);
+    memcpy(segment->base, saved, saved_bytes);
+}
+
+/* ------------------------------------------------------------------ calls */
+
+static int get(void)
+{
+    struct sj_value value;
+    struct sj_key key = key_of(0);
+    return sj_btree_get(&tree, &key, &value);
+}
+
+static int put_first(void)
+{
+    return put(1);
+}
+
+static int first(void)
+{
+    struct sj_btree_cursor cursor;
+    return sj_btree_first(&tree, &cursor);
+}
+
+static int select_third(void)
+{
+    struct sj_btree_cursor cursor;
+    return sj_btree_select(&tree, 3, &cursor);
+}
+
+static int clear(void)
+{
+    return sj_btree_clear(&tree);
+}
+
+static int check(void)
+{
+    return sj_btree_check(&tree, NULL, NULL);
+}
+
+static int read_on(struct sj_btree_cursor cursor, bool backward)
+{
+    struct sj_item items[64];
+    uint32_t got = 1;
+    uint64_t all = 0;
+    int error = SJ_OK;
+    while (error == SJ_OK && cursor.leaf != NULL && all <= 2 * ITEMS) {
+        error = sj_btree_read(&tree, &cursor, backward, 64, items, &got);
+        all += got;
+    }
+    return error;
+}
+
+static int read_forward(void)
+{
+    struct sj_btree_cursor cursor;
+    int error = sj_btree_first(&tree, &cursor);
+    return error == SJ_OK ? read_on(cursor, false) : error;
+}
+
+static int read_backward(void)
+{
+    struct sj_btree_cursor cursor;
+    int error = sj_btree_last(&tree, &cursor);
+    return error == SJ_OK ? read_on(cursor, true) : error;
+}
+
+/* Deletes from the first key on until a node goes. */
+static int shrink(void)
+{
+    uint32_t count = low->node.count;
+    int error = SJ_OK;
+    for (uint64_t i = 0; error == SJ_OK && low->node.count == count && i < ITEMS; i++) {
+        struct sj_key key = key_of(10 * i);
+        error = sj_btree_delete(&tree, &key);
+    }
+    return error;
+}
+
+/* Inserts behind the first key until a node comes. */
+static int grow(void)
+{
+    uint32_t count = low->node.count;
+    int error = SJ_OK;
+    for (uint64_t i = 0; error == SJ_OK && low->node.count == count && i < 100; i++)
+        error = put(i);
+    return error;
+}
+
+static int (*const everything[])(void) = {get,          put_first,     first,  select_third, clear,
+                                          read_forward, read_backward, shrink, grow,         check};
+enum { CALLS = sizeof everything / sizeof everything[0] };
+
+/* ------------------------------------------------------------------ words */
+
+/* The call says that the word is wrong. */
+static void is_found(void *word, size_t width, uint64_t value, int (*call)(void))
+{
+    memcpy(word, &value, width);
+    CHECK(call() == SJ_ECORRUPT);
+    restore();
+}
+
+static void all_find(void *word, size_t width, uint64_t value)
+{
+    for (uint32_t i = 0; i < CALLS; i++)
+        if (everything[i] != read_backward)
+            is_found(word, width, value, everything[i]);
+}
+
+/* What every way down comes by. */
+static void nodes_are_what_their_level_says(void)
+{
+    uint64_t *children = inner_children(low, bytes);
+    all_find(&tree.head->height, 8, SJ_BTREE_HEIGHT_MAX + 1);
+    is_found(&tree.head->height, 8, SJ_BTREE_HEIGHT_MAX + 1, read_backward);
+    all_find(&tree.head->top, 8, nowhere);
+    all_find(&tree.head->top, 8, tree.head->top + 4);
+    all_find(&low->node.kind, 2, SJ_KIND_BLOB);
+    all_find(&low->node.count, 2, 1);
+    all_find(&low->node.count, 2, inner_fanout(bytes) + 1);
+    all_find(&children[0], 8, nowhere);
+    all_find(&children[0], 8, children[0] + 4);
+    all_find(&leaf[0]->node.kind, 2, SJ_KIND_BTREE);
+    all_find(&leaf[0]->node.count, 2, 0);
+    all_find(&leaf[0]->node.count, 2, SJ_BTREE_LEAF_ITEMS + 1);
+    is_found(&inner_items(low, bytes)[0], 8, 0, check);
+    uint64_t *items = inner_items(low, bytes);
+    uint32_t count = leaf[0]->node.count;
+    struct sj_btree_cursor cursor;
+    items[0] = count + 5;
+    CHECK(sj_btree_select(&tree, count + 2, &cursor) == SJ_ECORRUPT);
+    restore();
+}
+
+static void leaves_follow_each_other(void)
+{
+    uint64_t first_at = (uintptr_t)leaf[0];
+    is_found(&leaf[0]->next, 8, nowhere, read_forward);
+    is_found(&leaf[0]->next, 8, first_at, read_forward);
+    is_found(&leaf[1]->previous, 8, nowhere, read_backward);
+    is_found(&leaf[2]->previous, 8, (uintptr_t)leaf[2], read_backward);
+    is_found(&leaf[0]->next, 8, (uintptr_t)leaf[2], check);
+    is_found(&leaf[1]->previous, 8, 0, check);
+    struct sj_btree_cursor cursor = {leaf[0], leaf[0]->node.count};
+    CHECK(read_on(cursor, false) == SJ_ECORRUPT);
+    cursor = (struct sj_btree_cursor){(struct sj_btree_leaf *)low, 0};
+    CHECK(read_on(cursor, false) == SJ_ECORRUPT);
+}
+
+/* Before two leaves become one, or one becomes two, all that changes is looked at. */
+static void neighbours_are_neighbours(void)
+{
+    uint64_t *children = inner_children(low, bytes);
+    is_found(&leaf[1]->node.kind, 2, SJ_KIND_BTREE, shrink);
+    is_found(&leaf[1]->previous, 8, nowhere, shrink);
+    is_found(&leaf[0]->next, 8, (uintptr_t)leaf[2], shrink);
+    is_found(&children[1], 8, children[0], shrink);
+    is_found(&leaf[1]->next, 8, nowhere, shrink);
+    is_found(&leaf[1]->next, 8, (uintptr_t)leaf[0], shrink);
+    is_found(&leaf[2]->previous, 8, (uintptr_t)leaf[2], shrink);
+    is_found(&leaf[0]->next, 8, nowhere, grow);
+    is_found(&leaf[0]->next, 8, (uintptr_t)leaf[0], grow);
+    is_found(&leaf[1]->previous, 8, (uintptr_t)leaf[1], grow);
+}
+
+/* A node that is its own child, many levels deep. */
+static void a_walk_ends(void)
+{
+    uint64_t *children = inner_children(top, bytes);
+    for (uint32_t i = 0; i < 2; i++) {
+        tree.head->height = SJ_BTREE_HEIGHT_MAX;
+        for (uint32_t child = 0; child < top->node.count; child++)
+            children[child] = (uintptr_t)top;
+        CHECK((i == 0 ? clear : check)() == SJ_ECORRUPT);
+        restore();
+    }
+}
+
+static void the_head_says_what_it_is(void)
+{
+    struct sj_btree opened;
+    uint64_t at = (uintptr_t)tree.head;
+    struct sj_btree_head old = *tree.head;
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i == 0)
+            tree.head->key_kind = 2;
+        else if (i == 1)
+            tree.head->value_kind = 2;
+        else if (i == 2)
+            tree.head->height = SJ_BTREE_HEIGHT_MAX + 1;
+        else
+            tree.head->kind = SJ_KIND_HASHMAP;
+        CHECK(sj_btree_open(segment, at, &opened) == SJ_ECORRUPT);
+        *tree.head = old;
+    }
+    CHECK_OK(sj_btree_open(segment, at, &opened));
+    is_found(&tree.head->count, 8, ITEMS + 1, check);
+}
+
+/* Byte keys alone. */
+static void keys_are_where_their_slots_say(void)
+{
+    is_found(&leaf[1]->slot[0], 8, nowhere, read_forward);
+    is_found(&leaf[0]->slot[leaf[0]->node.count - 1u], 8, nowhere, read_backward);
+    is_found(&leaf[0]->slot[0], 8, nowhere, get);
+    is_found(&leaf[0]->slot[1], 8, nowhere, shrink);
+    is_found(&leaf[0]->key[0], 8, 0, check);
+    struct sj_btree_separator *separator =
+        (struct sj_btree_separator *)(uintptr_t)inner_separators(low)[1];
+    is_found(&separator->size, sizeof separator->size, 0, check);
+    is_found(&separator->size, sizeof separator->size, SJ_KEY_BYTES_MAX + 1, check);
+    is_found(&inner_separators(low)[1], 8, nowhere, check);
+    is_found(&inner_separators(low)[1], 8, nowhere, shrink);
+    is_found(&inner_separators(low)[0], 8, nowhere, check);
+    struct sj_entry *entry = (struct sj_entry *)(uintptr_t)leaf[0]->slot[0];
+    is_found(&entry->key_size, sizeof entry->key_size, SJ_KEY_BYTES_MAX + 1, get);
+    is_found(&entry->value_size, sizeof entry->value_size, 1ull << 60, get);
+    is_found(&entry->value_size, sizeof entry->value_size, 8 << 20, get);
+}
+
+int main(void)
+{
+    test_begin();
+    alarm(20); /* a walk that does not end */
+    for (enum sj_item_kind kind = SJ_ITEM_WORD; kind <= SJ_ITEM_BYTES; kind++) {
+        make(kind);
+        nodes_are_what_their_level_says();
+        leaves_follow_each_other();
+        neighbours_are_neighbours();
+        a_walk_ends();
+        the_head_says_what_it_is();
+        if (kind == SJ_ITEM_BYTES)
+            keys_are_where_their_slots_say();
+        CHECK_OK(check());
+        CHECK_OK(sj_segment_close(segment, false));
+        free(saved);
+    }
+    printf("ok\n");
+    return 0;
+}
