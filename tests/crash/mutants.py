@@ -62,15 +62,15 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("wal_", None, tests("wal_damage wal_crash wal_kill syncs")),
     ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
     ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
-    ("btree", True, (*tests("hostile btree_damage tree_damage"), FUZZ)),
-    ("hashmap", True, (*tests("hashmap_damage hostile map_damage"), FUZZ)),
+    ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ)),
+    ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ)),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
     ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
     (
         "structures",
         None,
         (
-            *tests("damage entry hostile hashmap_damage btree_damage sums"),
+            *tests("damage tree_damage hashmap_damage hostile entry btree_damage sums"),
             FUZZ,
             POWER,
             *tests("hashmap_crash"),
@@ -92,9 +92,8 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 )
 PROGRAMS = (
     *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
-    *tests(
-        "hashmap_damage heap hostile lock log_damage segment sums syncs tx wal_crash wal_damage wal_kill"
-    ),
+    *tests("hashmap_damage heap hostile lock log_damage segment sums syncs tree_damage tx"),
+    *tests("wal_crash wal_damage wal_kill"),
 )
 
 

@@ -53,10 +53,124 @@ static void the_checker_finds_each_kind_of_damage(void)
     world_drop(world);
 }
 
+/* ------------------------------------------------------------------ whatever is called */
+
+static struct world *world;
+static struct sj_hashmap_directory *directory;
+static struct sj_hashmap_segment *table; /* of the hashes that begin with zeros */
+
+static int check(void)
+{
+    return sj_hashmap_check(&world->map, NULL, NULL);
+}
+
+static int clear(void)
+{
+    return sj_hashmap_clear(&world->map);
+}
+
+static int read_all(void)
+{
+    struct sj_item items[SJ_HASHMAP_READ_MIN];
+    uint64_t position = 0;
+    uint32_t got;
+    int error = SJ_OK;
+    while (error == SJ_OK && position != UINT64_MAX)
+        error = sj_hashmap_read(&world->map, &position, SJ_HASHMAP_READ_MIN, items, &got);
+    return error;
+}
+
+/* Some key leads there. */
+static int get_all(void)
+{
+    int error = SJ_OK;
+    for (uint64_t i = 0; (error == SJ_OK || error == SJ_ENOTFOUND) && i < 900; i++) {
+        struct sj_value value;
+        struct sj_key key = world_key(world, i);
+        error = sj_hashmap_get(&world->map, &key, &value);
+    }
+    return error;
+}
+
+static void is_found(void *word, size_t width, uint64_t value, int (*call)(void))
+{
+    uint64_t old = 0;
+    memcpy(&old, word, width);
+    memcpy(word, &value, width);
+    CHECK(call() == SJ_ECORRUPT);
+    memcpy(word, &old, width);
+}
+
+static void all_find(void *word, size_t width, uint64_t value)
+{
+    is_found(word, width, value, check);
+    is_found(word, width, value, clear);
+    is_found(word, width, value, read_all);
+    is_found(word, width, value, get_all);
+}
+
+static void directory_and_tables_are_what_they_say(void)
+{
+    struct sj_kinds kinds = {SJ_ITEM_BYTES, SJ_ITEM_BYTES};
+    world = world_make("tables", kinds, 900);
+    for (uint32_t i = 0; i < 900; i++)
+        world_put(world, i, 1, SJ_PUT_NEW);
+    struct sj_hashmap_head *head = world->map.head;
+    uint64_t nowhere = TEST_BASE + sj_segment_committed(world->segment);
+    directory = (struct sj_hashmap_directory *)(uintptr_t)head->directory;
+    table = (struct sj_hashmap_segment *)(uintptr_t)directory->segment[0];
+    CHECK(directory->depth > 0);
+    all_find(&head->node.aux, 4, SJ_HASHMAP_DEPTH_MAX + 1);
+    all_find(&head->node.aux, 4, directory->depth - 1);
+    all_find(&head->directory, 8, nowhere);
+    all_find(&head->directory, 8, (uintptr_t)table);
+    all_find(&directory->depth, 4, directory->depth + 1);
+    all_find(&directory->segment[0], 8, nowhere);
+    all_find(&directory->segment[0], 8, (uintptr_t)table + 4);
+    all_find(&directory->segment[0], 8, directory->segment[(1u << directory->depth) - 1]);
+    all_find(&table->node.kind, 2, SJ_KIND_BLOB);
+    all_find(&table->node.aux, 4, directory->depth + 1);
+    all_find(&table->node.count, 2, 5);
+    all_find(&table->pattern, 8, 1);
+    is_found(&table->zero[3], 8, 1, check);
+    is_found(&head->node.count, 2, 3, check);
+    uint32_t slot;
+    struct sj_hashmap_bucket *bucket = first_used_bucket(world, &slot);
+    all_find(&bucket->slot[slot].second, 8, nowhere);
+    /* A table whose last buckets lie behind the end. */
+    struct sj_hashmap_segment *last =
+        (struct sj_hashmap_segment *)(uintptr_t)(nowhere - sizeof *table - 3 * sizeof *bucket);
+    memcpy(last, table, sizeof *table + 3 * sizeof *bucket);
+    CHECK(table->node.count > 3);
+    all_find(&directory->segment[0], 8, (uintptr_t)last);
+    /* The kinds of items that there are. */
+    struct sj_hashmap opened;
+    uint16_t of_items = head->node.count;
+    for (uint16_t wrong = 2; wrong != 0; wrong = wrong == 2 ? 2 << 8 : 0) {
+        head->node.count = wrong;
+        CHECK(sj_hashmap_open(world->segment, (uintptr_t)head, &opened) == SJ_ECORRUPT);
+        head->node.count = of_items;
+    }
+    CHECK(sj_hashmap_open(world->segment, (uintptr_t)table, &opened) == SJ_ECORRUPT);
+    head->directory = nowhere;
+    CHECK(sj_hashmap_open(world->segment, (uintptr_t)head, &opened) == SJ_ECORRUPT);
+    head->directory = (uintptr_t)directory;
+    /* Items of a map that has none. */
+    uint64_t count = head->count;
+    struct sj_key key = world_key(world, 7);
+    head->count = 0;
+    CHECK(sj_hashmap_delete(&world->map, &key) == SJ_ECORRUPT);
+    head->count = count;
+    CHECK_OK(check());
+    world_drop(world);
+}
+
 int main(void)
 {
     test_begin();
+    alarm(20); /* a walk that does not end */
     the_checker_finds_each_kind_of_damage();
+    directory_and_tables_are_what_they_say();
     printf("ok\n");
     return 0;
 }
