@@ -242,11 +242,11 @@ int sj_wal_checkpoint_all(struct sj_segment *segment, uint64_t *next_epoch)
 void sj_wal_sums_refresh(struct sj_segment *segment)
 {
     struct sj_wal_shared *shared = segment->wal->shared;
-    if (!segment->rw_possible || lock_checkpoint(shared) != SJ_OK)
+    if (!segment->rw_possible || sj_wal_lock(segment, &shared->checkpoint_mutex) != SJ_OK)
         return;
     if (sj_wal_usable(segment) == SJ_OK && sj_wal_sums_begin(segment) == SJ_OK)
         (void)sj_wal_sums_compute(segment);
-    pthread_mutex_unlock(&shared->checkpoint_mutex);
+    sj_wal_unlock(segment->wal, &shared->checkpoint_mutex);
 }
 
 int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint64_t count)
@@ -255,7 +255,7 @@ int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint6
     struct sj_super super;
     uint64_t which;
     bool supers = false;
-    int error = lock_checkpoint(shared);
+    int error = sj_wal_lock(segment, &shared->checkpoint_mutex);
     if (error != SJ_OK)
         return error;
     error = sj_wal_usable(segment);
@@ -272,7 +272,7 @@ int sj_wal_sums_accept(struct sj_segment *segment, const uint64_t *offset, uint6
         error = unless_failed(segment, sj_wal_super_write(segment, &super, which));
     if (error == SJ_OK)
         segment->wal->damaged_supers = 0;
-    pthread_mutex_unlock(&shared->checkpoint_mutex);
+    sj_wal_unlock(segment->wal, &shared->checkpoint_mutex);
     return error;
 }
 
