@@ -241,7 +241,7 @@ static void nothing_is_allocated_from_what_does_not_fit(void)
     uint64_t *head = &segment->root_page->partial[two->size_class];
     is_refused(head, (uintptr_t)slab_of(small), 140); /* full */
     CHECK(strstr(sj_error_detail(), "a slab with a free block") != NULL);
-    is_refused(head + 1, *head, 160);                 /* of another class */
+    is_refused(head + 1, *head, 160); /* of another class */
     is_refused(head, (uintptr_t)two + 8, 140);
     is_found(&segment->root_page->committed, far_run - TEST_BASE + SJ_PAGE, "the file backs");
 }
