@@ -214,8 +214,8 @@ static void savepoints(struct process *process, struct model *model)
     commit(process);
 }
 
-/* A word is logged twice in what is rolled back, and the entry that takes the place of the first one
- * lies in a line of its own. */
+/* A word is logged twice in what is rolled back, and the entry that takes the place of the first
+ * one lies in a line of its own. */
 static void stale(struct process *process, struct model *model)
 {
     static struct model saved;
