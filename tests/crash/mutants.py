@@ -60,6 +60,7 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("lock", None, tests("lock")),
     ("wal_", True, tests("wal_damage wal_crash")),
     ("wal_", None, tests("wal_damage wal_crash wal_kill syncs")),
+    ("sums", True, tests("sums syncs segment dax")),
     ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
     ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
     ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ)),

@@ -80,6 +80,7 @@ static void superblocks_are_what_this_version_can_read(void)
     OUTSIDE(super.base += SJ_PAGE);
     OUTSIDE(super.base = SJ_ARENA_FIRST - SJ_GIB);
     OUTSIDE(super.base = SJ_ARENA_END);
+    OUTSIDE(super.base = SJ_ARENA_END + SJ_GIB);
     OUTSIDE((super.base = SJ_ARENA_END - SJ_GIB, super.reserved = 2 * SJ_GIB));
     OUTSIDE(super.reserved += SJ_PAGE);
     OUTSIDE(super.reserved = 0);
@@ -101,6 +102,8 @@ static void the_root_page_fits_the_file(void)
     take();
     CHECK(truncate(test_path("words"), SJ_ROOT_PAGE_AT + 8) == 0);
     struct sj_segment *segment;
+    CHECK(sj_segment_open(test_path("words"), true, true, false, &segment) == SJ_ETRUNCATED);
+    CHECK(truncate(test_path("words"), SJ_ROOT_PAGE_AT) == 0);
     CHECK(sj_segment_open(test_path("words"), true, true, false, &segment) == SJ_ETRUNCATED);
     CHECK(truncate(test_path("words"), SJ_SUPER_B + 8) == 0);
     CHECK(sj_segment_open(test_path("words"), true, true, false, &segment) == SJ_EFORMAT);
@@ -242,7 +245,16 @@ static void nothing_is_allocated_from_what_does_not_fit(void)
     is_refused(head, (uintptr_t)slab_of(small), 140); /* full */
     CHECK(strstr(sj_error_detail(), "a slab with a free block") != NULL);
     is_refused(head + 1, *head, 160); /* of another class */
-    is_refused(head, (uintptr_t)two + 8, 140);
+    memcpy((void *)(uintptr_t)(run_of_pages + 64), two, sizeof *two);
+    is_refused(head, run_of_pages + 64, 140); /* at no page */
+    uint64_t last_page = TEST_BASE + sj_segment_committed(segment) - SJ_PAGE;
+    uint32_t large = sj_class_of(8192); /* its slabs have more pages than that one */
+    *(struct sj_slab *)(uintptr_t)last_page =
+        (struct sj_slab){.magic = SJ_SLAB_MAGIC,
+                         .size_class = (uint16_t)large,
+                         .blocks = (uint16_t)sj_class_blocks(large),
+                         .used = {~1ull << 5, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    is_refused(&segment->root_page->partial[large], last_page, 8192);
     is_found(&segment->root_page->committed, far_run - TEST_BASE + SJ_PAGE, "the file backs");
 }
 

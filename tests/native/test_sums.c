@@ -121,6 +121,19 @@ static void nothing_changes_that_is_not_marked(void)
         CHECK_OK(sj_tx_commit(segment));
     }
     CHECK_OK(sj_segment_sync(segment));
+    CHECK_OK(sj_segment_recover(segment)); /* gives the log's chunk back */
+    CHECK(segment->log->extents == 1);
+    void *block;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, 16384, &block));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK_OK(sj_tx_begin(segment));
+    for (uint32_t i = 0; i < 10; i++)
+        CHECK_OK(sj_tx_range(segment, block, 16384));
+    CHECK_OK(sj_tx_commit(segment)); /* has taken it again, and nothing else */
+    CHECK_OK(sj_segment_sync(segment));
     CHECK(segment->log->extents == 2);
     CHECK_OK(sj_tx_begin(segment));
     for (uint64_t i = 0; i < 30000; i++)
@@ -338,6 +351,12 @@ static void every_bit_of_the_header_is_checked(void)
     for (uint32_t bit = 0; bit < 8 * sizeof(struct sj_sums_header); bit++) {
         sums.bytes[bit / 8] = (char)(sums.bytes[bit / 8] ^ 1 << bit % 8);
         CHECK(sj_sums_header_fault((struct sj_sums_header *)sums.bytes) != NULL);
+        if (bit % 1024 == 0) {
+            struct sj_sums *opened;
+            const uint8_t *uuid = ((struct sj_sums_header *)sums.bytes)->uuid;
+            write_file(sums_path("header"), &sums);
+            CHECK(sj_sums_open(sums_path("header"), uuid, SJ_GIB, true, &opened) == SJ_ECORRUPT);
+        }
         sums.bytes[bit / 8] = (char)(sums.bytes[bit / 8] ^ 1 << bit % 8);
     }
 }
@@ -417,6 +436,18 @@ static void one_state_is_named_when_all_is_well(void)
     CHECK(!sj_sums_explain_torn(sums, super.checksum) && sj_sums_names(sums, super.checksum));
     CHECK_OK(sj_segment_close(segment, true));
     is_verified("states");
+    for (uint32_t i = 0; i < 2; i++) { /* named by either word */
+        segment = test_reopen("states");
+        CHECK_OK(world_put(segment, i, 60));
+        CHECK(!sj_sums_unsettled(segment->sums));
+        if (i == 0) { /* a state more */
+            CHECK_OK(sj_segment_close(segment, false));
+            segment = test_reopen("states");
+            CHECK_OK(world_put(segment, i, 60));
+            CHECK(!sj_sums_unsettled(segment->sums));
+        }
+        CHECK_OK(sj_segment_close(segment, true));
+    }
 }
 
 /* Closed in peace, and yet there is a transaction to roll back: the segment is in use again. */

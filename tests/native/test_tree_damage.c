@@ -195,6 +195,22 @@ static void nodes_are_what_their_level_says(void)
     restore();
 }
 
+/* A leaf as good as any other, that lies where none can: in part behind the end, or askew. */
+static void nodes_lie_where_they_can(void)
+{
+    uint64_t *children = inner_children(low, bytes);
+    for (uint32_t i = 0; i < CALLS; i++) {
+        if (everything[i] == read_backward)
+            continue;
+        uint64_t at = nowhere - 64;
+        memcpy((void *)(uintptr_t)at, leaf[0], 64);
+        is_found(&children[0], 8, at, everything[i]);
+        at = nowhere - 1024 + 4;
+        memcpy((void *)(uintptr_t)at, leaf[0], sizeof *leaf[0]);
+        is_found(&children[0], 8, at, everything[i]);
+    }
+}
+
 static void leaves_follow_each_other(void)
 {
     uint64_t first_at = (uintptr_t)leaf[0];
@@ -288,6 +304,7 @@ int main(void)
     for (enum sj_item_kind kind = SJ_ITEM_WORD; kind <= SJ_ITEM_BYTES; kind++) {
         make(kind);
         nodes_are_what_their_level_says();
+        nodes_lie_where_they_can();
         leaves_follow_each_other();
         neighbours_are_neighbours();
         a_walk_ends();
