@@ -63,8 +63,8 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("sums", True, tests("sums syncs segment dax")),
     ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
     ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
-    ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ)),
-    ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ)),
+    ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ, *tests("btree"))),
+    ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ, *tests("hashmap"))),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
     ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
     (

@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 
+#include "persistence/pages.h"
+#include "persistence/slab.h"
 #include "structures/btree_node.h"
 
 #define ITEMS 3000u
@@ -276,6 +278,63 @@ static void the_head_says_what_it_is(void)
     is_found(&tree.head->count, 8, ITEMS + 1, check);
 }
 
+static void is_told(const char *expected)
+{
+    CHECK(check() == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), expected) != NULL);
+    restore();
+}
+
+/* The invariants that the check alone looks at. */
+static void the_check_knows_them_all(void)
+{
+    uint64_t *keys = inner_keys(low);
+    uint32_t last = leaf[0]->node.count - 1u;
+    leaf[0]->key[last] = leaf[1]->key[0];
+    leaf[0]->slot[last] = leaf[1]->slot[0];
+    is_told("fences (I2)");
+    leaf[1]->key[0] = leaf[0]->key[last];
+    leaf[1]->slot[0] = leaf[0]->slot[last];
+    is_told("fences (I2)");
+    leaf[0]->key[1] = leaf[0]->key[0];
+    leaf[0]->slot[1] = leaf[0]->slot[0];
+    is_told("(I1)");
+    keys[2] = keys[1];
+    if (bytes)
+        inner_separators(low)[2] = inner_separators(low)[1];
+    is_told("(I1)");
+    if (low != top) {
+        keys[1] = inner_keys(top)[1];
+        if (bytes)
+            inner_separators(low)[1] = inner_separators(top)[1];
+        is_told(bytes ? "expected" : "a separator above the one before it (I1)");
+    }
+    keys[0] = 1;
+    is_told("without a first separator (I2)");
+    CHECK(low->node.count < inner_fanout(bytes));
+    keys[low->node.count] = 5;
+    is_told("all ones (I7)");
+    leaf[1]->node.aux += 3;
+    is_told("a leaf whose skip fits its fences (I3)");
+    low->node.aux += 3;
+    is_told("expected");
+    struct sj_btree_cursor cursor;
+    CHECK_OK(sj_btree_last(&tree, &cursor));
+    cursor.leaf->next = (uintptr_t)leaf[0];
+    is_told("the end of the leaves (I5)");
+}
+
+/* A node, or what a slot leads to, that the heap may give out again. */
+static void blocks_are_in_use(uint64_t block)
+{
+    struct sj_page_run run;
+    CHECK_OK(sj_pages_find(segment, block, &run));
+    struct sj_slab *slab = (struct sj_slab *)(uintptr_t)run.at;
+    uint64_t number = (block - run.at - sizeof *slab) / sj_class_bytes(slab->size_class);
+    uint64_t *word = &slab->used[number / 64];
+    is_found(word, 8, *word & ~(1ull << number % 64), check);
+}
+
 /* Byte keys alone. */
 static void keys_are_where_their_slots_say(void)
 {
@@ -309,6 +368,10 @@ int main(void)
         neighbours_are_neighbours();
         a_walk_ends();
         the_head_says_what_it_is();
+        the_check_knows_them_all();
+        blocks_are_in_use((uintptr_t)tree.head);
+        blocks_are_in_use((uintptr_t)low);
+        blocks_are_in_use((uintptr_t)leaf[1]);
         if (kind == SJ_ITEM_BYTES)
             keys_are_where_their_slots_say();
         CHECK_OK(check());
