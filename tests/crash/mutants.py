@@ -45,7 +45,7 @@ POWER: Killer = ("explore", "--mode", "power-line", "--cap", "16", "--deep", "1"
 SHORT: Killer = ("explore", "--cap", "16", "--deep", "1", "--looks", "1")
 HEAP: Killer = ("explore", "--world", "heap", "--cap", "64", "--looks", "50", "--random", "12")
 LONG: Killer = ("explore", "--cap", "64", "--looks", "50", "--random", "12")
-FUZZ: Killer = ("fuzz", "--images", "8000")
+FUZZ: Killer = ("fuzz", "--images", "4000")
 FUZZ_LONG: Killer = ("fuzz", "--images", "60000")
 
 

@@ -9,7 +9,7 @@
 #include "persistence/slab.h"
 #include "structures/btree_node.h"
 
-#define ITEMS 3000u
+#define ITEMS 6000u
 
 static struct sj_segment *segment;
 static struct sj_btree tree;
@@ -47,7 +47,7 @@ static void make(enum sj_item_kind kind)
     CHECK_OK(sj_btree_open(segment, head, &tree));
     for (uint64_t i = 0; i < ITEMS; i++)
         CHECK_OK(put(10 * (i * 7919 % ITEMS)));
-    CHECK(tree.head->height >= 1);
+    CHECK(tree.head->height == 2);
     top = low = (struct sj_btree_inner *)(uintptr_t)tree.head->top;
     for (uint64_t level = tree.head->height; level > 1; level--)
         low = (struct sj_btree_inner *)(uintptr_t)inner_children(low, bytes)[0];
@@ -139,6 +139,40 @@ static int shrink(void)
         error = sj_btree_delete(&tree, &key);
     }
     return error;
+}
+
+/* The same from the second leaf, or the second node above leaves, until all is gone. */
+static int shrink_from(const struct sj_btree_leaf *begin)
+{
+    struct sj_btree_cursor cursor = {(struct sj_btree_leaf *)(uintptr_t)begin, 0};
+    struct sj_item item;
+    uint32_t got;
+    int error = sj_btree_read(&tree, &cursor, false, 1, &item, &got);
+    char text[9] = "";
+    if (bytes && error == SJ_OK)
+        memcpy(text, item.key.bytes, 8);
+    uint64_t from = bytes ? strtoull(text, NULL, 10) : item.key.word;
+    for (uint64_t i = from; error == SJ_OK && i < 10 * ITEMS; i += 10) {
+        struct sj_key key = key_of(i);
+        error = sj_btree_delete(&tree, &key);
+    }
+    return error;
+}
+
+static int shrink_second(void)
+{
+    return shrink_from(leaf[1]);
+}
+
+static int shrink_all(void)
+{
+    return shrink_from(leaf[0]);
+}
+
+static int shrink_second_node(void)
+{
+    struct sj_btree_inner *node = (struct sj_btree_inner *)(uintptr_t)inner_children(top, bytes)[1];
+    return shrink_from((struct sj_btree_leaf *)(uintptr_t)inner_children(node, bytes)[0]);
 }
 
 /* Inserts behind the first key until a node comes. */
@@ -239,22 +273,41 @@ static void neighbours_are_neighbours(void)
     is_found(&leaf[1]->next, 8, nowhere, shrink);
     is_found(&leaf[1]->next, 8, (uintptr_t)leaf[0], shrink);
     is_found(&leaf[2]->previous, 8, (uintptr_t)leaf[2], shrink);
+    is_found(&leaf[0]->node.kind, 2, SJ_KIND_BTREE, shrink_second);
+    uint64_t *nodes = inner_children(top, bytes);
+    struct sj_btree_inner *node = (struct sj_btree_inner *)(uintptr_t)nodes[1];
+    is_found(&node->node.kind, 2, SJ_KIND_BTREE, shrink_all);
+    is_found(&low->node.kind, 2, SJ_KIND_BTREE, shrink_second_node);
+    is_found(&nodes[1], 8, nodes[0], shrink_all);
     is_found(&leaf[0]->next, 8, nowhere, grow);
     is_found(&leaf[0]->next, 8, (uintptr_t)leaf[0], grow);
     is_found(&leaf[1]->previous, 8, (uintptr_t)leaf[1], grow);
 }
 
-/* A node that is its own child, many levels deep. */
-static void a_walk_ends(void)
+/* Heights lead nowhere, and are how many steps there is room for. */
+static void a_tree_is_not_that_high(void)
 {
-    uint64_t *children = inner_children(top, bytes);
-    for (uint32_t i = 0; i < 2; i++) {
-        tree.head->height = SJ_BTREE_HEIGHT_MAX;
-        for (uint32_t child = 0; child < top->node.count; child++)
-            children[child] = (uintptr_t)top;
-        CHECK((i == 0 ? clear : check)() == SJ_ECORRUPT);
+    for (uint32_t i = 0; i < CALLS; i++) {
+        tree.head->height = SJ_BTREE_HEIGHT_MAX + 1;
+        CHECK(everything[i]() == SJ_ECORRUPT);
+        CHECK(strstr(sj_error_detail(), "the height of a B-tree") != NULL);
         restore();
     }
+}
+
+/* Nodes all of whose children are one: few nodes, and ways without number. */
+static void a_walk_ends(void)
+{
+    low->node.count = top->node.count = (uint16_t)inner_fanout(bytes);
+    for (uint32_t i = 0; i < inner_fanout(bytes); i++) {
+        inner_children(low, bytes)[i] = (uintptr_t)leaf[0];
+        inner_children(top, bytes)[i] = (uintptr_t)low;
+        if (bytes)
+            inner_separators(low)[i] = inner_separators(top)[i] = inner_separators(low)[1];
+    }
+    CHECK(clear() == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "without cycles") != NULL);
+    restore();
 }
 
 static void the_head_says_what_it_is(void)
@@ -342,9 +395,18 @@ static void keys_are_where_their_slots_say(void)
     is_found(&leaf[0]->slot[leaf[0]->node.count - 1u], 8, nowhere, read_backward);
     is_found(&leaf[0]->slot[0], 8, nowhere, get);
     is_found(&leaf[0]->slot[1], 8, nowhere, shrink);
-    is_found(&leaf[0]->key[0], 8, 0, check);
     struct sj_btree_separator *separator =
         (struct sj_btree_separator *)(uintptr_t)inner_separators(low)[1];
+    uint32_t last = leaf[0]->node.count - 1u;
+    is_found(&leaf[0]->slot[last], 8, nowhere, shrink);
+    for (uint32_t i = 1; i < last; i++)
+        is_found(&leaf[0]->slot[i], 8, nowhere, grow);
+    is_found(&inner_separators(low)[1], 8, nowhere, grow);
+    is_found(&separator->size, sizeof separator->size, SJ_KEY_BYTES_MAX + 1, grow);
+    *(struct sj_btree_separator *)(uintptr_t)(nowhere - 64) =
+        (struct sj_btree_separator){.kind = SJ_KIND_BTREE_KEY, .size = 4000};
+    is_found(&inner_separators(low)[1], 8, nowhere - 64, grow);
+    is_found(&leaf[0]->key[0], 8, 0, check);
     is_found(&separator->size, sizeof separator->size, 0, check);
     is_found(&separator->size, sizeof separator->size, SJ_KEY_BYTES_MAX + 1, check);
     is_found(&inner_separators(low)[1], 8, nowhere, check);
@@ -366,6 +428,7 @@ int main(void)
         nodes_lie_where_they_can();
         leaves_follow_each_other();
         neighbours_are_neighbours();
+        a_tree_is_not_that_high();
         a_walk_ends();
         the_head_says_what_it_is();
         the_check_knows_them_all();
