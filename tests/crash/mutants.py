@@ -58,10 +58,11 @@ def tests(names: str) -> tuple[Killer, ...]:
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("lock", None, tests("lock")),
-    ("wal_", True, tests("wal_damage wal_crash")),
-    ("wal_", None, tests("wal_damage wal_crash wal_kill syncs")),
-    ("sums", True, tests("sums syncs segment dax")),
-    ("sums", None, (*tests("sums syncs segment dax"), POWER, HEAP)),
+    ("wal_sums", None, tests("wal_sums sums_crash")),
+    ("wal_", True, tests("wal_damage wal_crash wal_sums")),
+    ("wal_", None, tests("wal_damage wal_crash wal_log wal_kill syncs wal_sums sums_crash")),
+    ("sums", True, tests("sums syncs wal_sums sums_crash segment dax")),
+    ("sums", None, (*tests("sums syncs wal_sums sums_crash segment dax"), POWER, HEAP)),
     ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
     ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ, *tests("btree"))),
     ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ, *tests("hashmap"))),
@@ -93,8 +94,8 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 )
 PROGRAMS = (
     *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
-    *tests("hashmap_damage heap hostile lock log_damage segment sums syncs tree_damage tx"),
-    *tests("wal_crash wal_damage wal_kill"),
+    *tests("hashmap_damage heap hostile lock log_damage segment sums sums_crash syncs"),
+    *tests("tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
 )
 
 
