@@ -45,8 +45,7 @@ int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char
                     segment->name, expected, (unsigned long long)at);
 }
 
-/* Names what is mapped in [base, base + bytes), for the error message. */
-static int address_taken(const char *path, uint64_t base, uint64_t bytes)
+int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[512], occupant[400] = "an unknown mapping";
@@ -95,11 +94,11 @@ static int map(struct sj_segment *segment, const char *path, uint64_t base)
     void *want = (void *)(uintptr_t)base;
     void *got = map_at(segment, want, protection);
     if (got == MAP_FAILED)
-        return errno == EEXIST ? address_taken(path, base, segment->reserved)
+        return errno == EEXIST ? sj_segment_taken(path, base, segment->reserved)
                                : sj_segment_failed(path, "mmap");
     if (got != want) { /* a kernel that takes the address for a hint */
         munmap(got, segment->reserved);
-        return address_taken(path, base, segment->reserved);
+        return sj_segment_taken(path, base, segment->reserved);
     }
     madvise(got, segment->reserved, MADV_DONTDUMP);
     segment->base = got;

@@ -206,6 +206,8 @@ static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t 
 
 /* `errno` after a system call on `path`, as an error of ours. */
 int sj_segment_failed(const char *path, const char *call);
+/* SJ_EADDRESS, and what is mapped in [base, base + bytes). */
+int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes);
 /* Makes the names in the directory of `path` durable. SJ_EIO. */
 int sj_segment_sync_directory(const char *path);
 /* fallocate: the file has room for those bytes. -1 and errno. */

@@ -263,6 +263,7 @@ static void print_counters(double seconds, bool all)
         sum.opened += from->opened;
         sum.whole += from->whole;
         sum.operations += from->operations;
+        sum.salvaged += from->salvaged;
         for (uint32_t code = 0; code < 64; code++)
             sum.errors[code] += from->errors[code];
         add_sites(&sum, from);
@@ -270,9 +271,9 @@ static void print_counters(double seconds, bool all)
     while (sites < FUZZ_SITES && sum.site[sites].text[0] != '\0')
         sites++;
     printf("%" PRIu64 " images (%.0f/s), %" PRIu64 " opened, %" PRIu64 " calls, %" PRIu64
-           " found damage, in %u ways\n",
+           " found damage, in %u ways; %" PRIu64 " entries salvaged\n",
            sum.images, (double)sum.images / seconds, sum.opened, sum.operations,
-           sum.errors[SJ_ECORRUPT], sites);
+           sum.errors[SJ_ECORRUPT], sites, sum.salvaged);
     for (uint32_t code = 0; all && code < 64; code++)
         if (sum.errors[code] != 0)
             printf("  %10" PRIu64 "  %s\n", sum.errors[code], sj_error_text((int)code));

@@ -150,6 +150,7 @@ struct fuzz_counters {
     uint64_t opened;
     uint64_t whole; /* of which the check says nothing */
     uint64_t operations;
+    uint64_t salvaged; /* entries */
     uint64_t errors[64];
     struct fuzz_site site[FUZZ_SITES];
 };

@@ -12,6 +12,7 @@
 #include "fuzz.h"
 #include "persistence/roots.h"
 #include "structures/check.h"
+#include "structures/salvage.h"
 
 #define BATCH      64
 #define BIT(error) (1ull << (error))
@@ -375,6 +376,41 @@ static void change_roots(struct user *user)
     (void)ANSWER(user, drop(user->segment, store), PUT_FAULT);
 }
 
+/* ------------------------------------------------------------------ salvage */
+
+static void read_salvaged(struct user *user, struct sj_salvage *salvage, uint32_t structure,
+                          bool suspects)
+{
+    struct sj_item items[BATCH];
+    struct sj_salvage_cursor cursor = {.suspects = suspects};
+    struct sj_kinds kinds = sj_salvage_structure(salvage, structure)->kinds;
+    uint64_t read = 0, most = sj_salvage_remains(salvage)->bytes / 8;
+    uint32_t got = BATCH;
+    while (got == BATCH) {
+        got = sj_salvage_read(salvage, structure, &cursor, BATCH, items);
+        read_items(user, kinds, items, got);
+        for (uint32_t i = 0; i < got; i++)
+            user->sum += sj_salvage_is_there(salvage, structure, &items[i]);
+        bounded(read += got, most, "reading what is salvaged");
+    }
+    user->use->counters->salvaged += read;
+}
+
+/* The file is as it was, whatever is in it. */
+static void salvage_all(struct user *user)
+{
+    struct sj_salvage *salvage;
+    if (ANSWER(user, sj_salvage_open(user->use->path, NULL, &salvage), OPEN_FAULT) != SJ_OK)
+        return;
+    for (uint32_t i = 0; i < sj_salvage_count(salvage); i++) {
+        read_bytes(user, (const uint8_t *)sj_salvage_structure(salvage, i)->name,
+                   sj_salvage_structure(salvage, i)->name_bytes);
+        read_salvaged(user, salvage, i, false);
+        read_salvaged(user, salvage, i, true);
+    }
+    sj_salvage_close(salvage);
+}
+
 /* ------------------------------------------------------------------ the whole */
 
 static void use_structures(struct user *user)
@@ -466,6 +502,7 @@ void fuzz_use(struct fuzz_use *use)
 {
     static struct user user;
     user.use = use;
+    salvage_all(&user);
     if (below(&user, 12) == 0)
         read_only(&user);
     if (!open_store(&user, true))

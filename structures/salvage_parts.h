@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * salvage_parts.h: what the files of the salvage share (salvage.h has the whole).
+ *
+ *   salvage_scan.c   the heap, brute force: candidates, in the order of addresses
+ *   salvage_tree.c   chains of leaves, and whose they are
+ *   salvage_map.c    tables, and whose they are
+ *   salvage_read.c   entries of a block: sound, suspect, unreadable
+ *   salvage.c        structures, from roots and heads; the beginning and the end
+ */
+#ifndef SJ_STRUCTURES_SALVAGE_PARTS_H
+#define SJ_STRUCTURES_SALVAGE_PARTS_H
+
+#include "structures/btree_layout.h"
+#include "structures/hashmap_layout.h"
+#include "structures/salvage.h"
+
+#define NOBODY       SJ_SALVAGE_NOBODY
+#define FINDINGS_MAX 10000
+#define LOST_MAX     256 /* structures that are made up; more are put together */
+
+/* What the heap says of a block. */
+enum salvage_life {
+    LIFE_USED,
+    LIFE_UNKNOWN, /* what would say it is damaged */
+    LIFE_FREE,
+};
+
+/* A block that may be a leaf or a table. */
+struct salvage_block {
+    uint64_t at;
+    uint32_t chain;    /* another block of the same chain; itself: it stands for all of it */
+    uint32_t claim;    /* structure that leads to it; NOBODY: none */
+    uint32_t owner;    /* structure that gets it; of a leaf: that of its chain */
+    uint16_t life;     /* enum salvage_life */
+    uint16_t expected; /* items by its parent + 1; 0: not told */
+};
+
+/* A root or a head. */
+struct salvage_head {
+    uint64_t at;
+    uint16_t kind;
+    uint16_t life;
+    uint32_t structure; /* that has it; or NOBODY */
+};
+
+struct salvage_blocks {
+    struct salvage_block *item;
+    uint64_t count;
+    uint64_t room;
+};
+
+struct salvage_structure {
+    struct sj_salvage_structure told;
+    uint64_t head;  /* address; 0: none */
+    uint64_t seed;  /* of a map */
+    uint64_t items; /* by the blocks' heads */
+    uint64_t first; /* in order[] */
+    uint64_t end;
+};
+
+struct sj_salvage {
+    struct sj_remains *remains;
+    struct sj_segment *segment;
+    struct salvage_blocks leaves, tables;
+    struct salvage_head *head;
+    uint64_t heads, heads_room;
+    struct salvage_structure *structure;
+    uint32_t structures, structures_room;
+    uint32_t lost;
+    bool broken_heap; /* descriptors of some chunk are damaged */
+    uint64_t *order;  /* blocks by owner: numbers of leaves, then of tables */
+    struct sj_salvage_finding *finding;
+    uint64_t findings;
+    bool no_memory;
+};
+
+static inline uint64_t salvage_offset(const struct sj_salvage *salvage, uint64_t at)
+{
+    return at - (uint64_t)(uintptr_t)salvage->segment->base;
+}
+
+/* Whether a vector has room for one more; it is made, if there is memory. */
+bool salvage_grow(struct sj_salvage *salvage, void **items, uint64_t count, uint64_t *room,
+                  size_t bytes);
+void salvage_tell(struct sj_salvage *salvage, uint64_t at, uint32_t structure, const char *reason);
+
+/* The number of the candidate at an address; UINT64_MAX: there is none. */
+uint64_t salvage_find(const struct salvage_blocks *blocks, uint64_t at);
+
+/* A structure that has lost its root; the last one of those kinds when there are too many. */
+uint32_t salvage_lost(struct sj_salvage *salvage, uint16_t type, struct sj_kinds kinds);
+
+/* salvage_scan.c: finds candidates. */
+void salvage_scan(struct sj_salvage *salvage);
+
+/* salvage_tree.c: gives each leaf its owner, or NOBODY: it is none. */
+void salvage_trees(struct sj_salvage *salvage);
+
+/* salvage_map.c: the same for tables. */
+void salvage_maps(struct sj_salvage *salvage);
+
+/* salvage_read.c: what may be said of an entry. */
+enum salvage_verdict { ENTRY_SOUND, ENTRY_SUSPECT, ENTRY_UNREADABLE };
+
+/* The entry in a slot of a leaf; `why`: of an unreadable one. */
+enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,
+                                        const struct salvage_block *block, struct sj_kinds kinds,
+                                        uint32_t slot, struct sj_item *item, const char **why);
+/* How many slots of a leaf are to be looked at. */
+uint32_t salvage_leaf_slots(const struct sj_salvage *salvage, const struct salvage_block *block);
+
+/* The entry in a slot of a table; UNREADABLE with `why` NULL: the slot is free. */
+enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
+                                         const struct salvage_block *block,
+                                         const struct salvage_structure *map, uint32_t slot,
+                                         struct sj_item *item, const char **why);
+
+/* Whether the slots of a leaf, or of a table, look like items of these kinds. */
+bool salvage_leaf_fits(const struct sj_salvage *salvage, const struct salvage_block *block,
+                       struct sj_kinds kinds);
+
+#endif

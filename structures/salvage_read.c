@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * salvage_read.c: entries of leaves and tables, and what may be said of each.
+ *
+ *   unreadable   the slot leads nowhere, to something else, or to bytes that are lost
+ *   suspect      on a page whose checksum does not fit; or, on pages without one that does:
+ *                a key out of order, not the one that the leaf or the place in the table says,
+ *                beyond the count that the parent has; in a block that the heap has as free
+ *   sound        the rest
+ *
+ * The key of a hash map's entry must have the hash that its place says: where the slot is the key
+ * itself, nothing else tells the key, and one that does not is not given at all.
+ */
+#include "structures/btree_search.h"
+#include "structures/hashmap_search.h"
+#include "structures/salvage_parts.h"
+
+static enum sj_remains_state state_of(const struct sj_salvage *salvage, const void *at,
+                                      uint64_t bytes)
+{
+    return sj_remains_state(salvage->remains, at, bytes);
+}
+
+/* The pages of what an item of a slot has beyond the slot. */
+static enum sj_remains_state item_state(const struct sj_salvage *salvage, struct sj_kinds kinds,
+                                        const struct sj_item *item)
+{
+    enum sj_remains_state key = SJ_REMAINS_SOUND, value = SJ_REMAINS_SOUND;
+    if (kinds.key == SJ_ITEM_BYTES) {
+        const uint8_t *entry = item->key.bytes - sizeof(struct sj_entry);
+        key = state_of(salvage, entry,
+                       sj_entry_value_at(item->key.size, item->key.form_size) +
+                           (kinds.value == SJ_ITEM_BYTES ? item->value.size : sizeof(uint64_t)));
+    } else if (kinds.value == SJ_ITEM_BYTES) {
+        value = state_of(salvage, item->value.bytes, item->value.size == 0 ? 1 : item->value.size);
+    }
+    return key > value ? key : value;
+}
+
+bool sj_salvage_is_there(const struct sj_salvage *salvage, uint32_t structure,
+                         const struct sj_item *item)
+{
+    struct sj_kinds kinds = salvage->structure[structure].told.kinds;
+    return item_state(salvage, kinds, item) != SJ_REMAINS_LOST;
+}
+
+/* Reads what a slot leads to. */
+static bool read_slot(const struct sj_salvage *salvage, struct sj_kinds kinds, uint64_t first,
+                      const uint64_t *slot, struct sj_item *item)
+{
+    return sj_slot_item(salvage->segment, kinds, first, slot, item) == SJ_OK &&
+           item_state(salvage, kinds, item) != SJ_REMAINS_LOST;
+}
+
+/* ------------------------------------------------------------------ leaves */
+
+static const struct sj_btree_leaf *leaf_of_block(const struct salvage_block *block)
+{
+    return (const struct sj_btree_leaf *)(uintptr_t)block->at;
+}
+
+uint32_t salvage_leaf_slots(const struct sj_salvage *salvage, const struct salvage_block *block)
+{
+    const struct sj_btree_leaf *leaf = leaf_of_block(block);
+    uint32_t count = leaf->node.count;
+    bool sound = state_of(salvage, leaf, sizeof *leaf) == SJ_REMAINS_SOUND;
+    if (!sound && block->expected != 0 && block->expected - 1u > count)
+        count = block->expected - 1u; /* one of the two is wrong: the slots decide */
+    return count < SJ_BTREE_LEAF_ITEMS ? count : SJ_BTREE_LEAF_ITEMS;
+}
+
+static bool in_order(const struct sj_btree_leaf *leaf, uint32_t slot, uint32_t count, bool strict)
+{
+    const uint64_t *key = leaf->key;
+    if (slot > 0 && (strict ? key[slot - 1] >= key[slot] : key[slot - 1] > key[slot]))
+        return false;
+    return slot + 1 >= count || (strict ? key[slot] < key[slot + 1] : key[slot] <= key[slot + 1]);
+}
+
+/* What is not as it should be, of an entry that can be read. */
+static bool leaf_is_odd(const struct salvage_block *block, struct sj_kinds kinds, uint32_t slot,
+                        const struct sj_item *item)
+{
+    const struct sj_btree_leaf *leaf = leaf_of_block(block);
+    uint32_t count = leaf->node.count;
+    bool bytes = kinds.key == SJ_ITEM_BYTES;
+    if (block->life == LIFE_FREE || count > SJ_BTREE_LEAF_ITEMS || slot >= count)
+        return true;
+    if (block->expected != 0 && slot >= block->expected - 1u)
+        return true;
+    if (!in_order(leaf, slot, count, !bytes))
+        return true;
+    struct btree_text text = {item->key.bytes, item->key.size};
+    return bytes && leaf->key[slot] != text_fragment(text, leaf->node.aux);
+}
+
+enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,
+                                        const struct salvage_block *block, struct sj_kinds kinds,
+                                        uint32_t slot, struct sj_item *item, const char **why)
+{
+    const struct sj_btree_leaf *leaf = leaf_of_block(block);
+    enum sj_remains_state state = state_of(salvage, leaf, sizeof *leaf);
+    *why = "an entry of a leaf cannot be read";
+    if (!read_slot(salvage, kinds, leaf->key[slot], &leaf->slot[slot], item))
+        return ENTRY_UNREADABLE;
+    *why = "a leaf was lost while it was read";
+    if (state_of(salvage, leaf, sizeof *leaf) == SJ_REMAINS_LOST)
+        return ENTRY_UNREADABLE;
+    if (state == SJ_REMAINS_SUSPECT || item_state(salvage, kinds, item) == SJ_REMAINS_SUSPECT)
+        return ENTRY_SUSPECT;
+    return state != SJ_REMAINS_SOUND && leaf_is_odd(block, kinds, slot, item) ? ENTRY_SUSPECT
+                                                                              : ENTRY_SOUND;
+}
+
+/* An inline cell as it is written: what it does not use is zero. */
+static bool is_cell(uint64_t cell)
+{
+    uint64_t size = (cell & 0xff) >> 3;
+    return (cell & 7) == 1 && size <= SJ_CELL_INLINE_MAX &&
+           (size == SJ_CELL_INLINE_MAX || cell >> (8 + 8 * size) == 0);
+}
+
+bool salvage_leaf_fits(const struct sj_salvage *salvage, const struct salvage_block *block,
+                       struct sj_kinds kinds)
+{
+    const struct sj_btree_leaf *leaf = leaf_of_block(block);
+    uint32_t count = leaf->node.count, fits = 0;
+    count = count < SJ_BTREE_LEAF_ITEMS ? count : SJ_BTREE_LEAF_ITEMS;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        struct sj_item item;
+        uint64_t word = leaf->slot[slot];
+        if (kinds.key == SJ_ITEM_WORD && kinds.value == SJ_ITEM_BYTES && (word & 7) != 0) {
+            fits += is_cell(word);
+            continue;
+        }
+        if (sj_slot_item(salvage->segment, kinds, leaf->key[slot], &leaf->slot[slot], &item) !=
+            SJ_OK)
+            continue;
+        struct btree_text text = {item.key.bytes, item.key.size};
+        fits += kinds.key == SJ_ITEM_WORD || leaf->key[slot] == text_fragment(text, leaf->node.aux);
+    }
+    return 2 * fits >= count;
+}
+
+/* ------------------------------------------------------------------ tables */
+
+/* The hash of the item's key, by the map's seed, is what its slot, its tag and its table say. */
+static enum salvage_verdict judge_hash(const struct sj_hashmap_segment *table,
+                                       const struct sj_hashmap_bucket *bucket, uint32_t number,
+                                       struct sj_kinds kinds, uint64_t hash)
+{
+    bool tag = bucket->tag[number] == hashmap_tag(hash);
+    bool place = hashmap_top(hash, table->node.aux) == table->pattern;
+    if (kinds.key == SJ_ITEM_WORD)
+        return tag && place ? ENTRY_SOUND : ENTRY_UNREADABLE;
+    bool first = bucket->slot[number].first == hash;
+    if (first && place)
+        return tag ? ENTRY_SOUND : ENTRY_SUSPECT;
+    return tag || first ? ENTRY_SUSPECT : ENTRY_UNREADABLE;
+}
+
+enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
+                                         const struct salvage_block *block,
+                                         const struct salvage_structure *map, uint32_t slot,
+                                         struct sj_item *item, const char **why)
+{
+    const struct sj_hashmap_segment *table =
+        (const struct sj_hashmap_segment *)(uintptr_t)block->at;
+    const struct sj_hashmap_bucket *bucket = &table->bucket[slot / SJ_HASHMAP_SLOTS];
+    const struct sj_hashmap_slot *place = &bucket->slot[slot % SJ_HASHMAP_SLOTS];
+    struct sj_kinds kinds = map->told.kinds;
+    uint32_t number = slot % SJ_HASHMAP_SLOTS;
+    *why = NULL;
+    if (bucket->tag[number] == 0)
+        return ENTRY_UNREADABLE;
+    *why = "an entry of a hash map's table cannot be read";
+    enum sj_remains_state head = state_of(salvage, table, sizeof *table),
+                          state = state_of(salvage, bucket, sizeof *bucket);
+    if (state == SJ_REMAINS_LOST || !read_slot(salvage, kinds, place->first, &place->second, item))
+        return ENTRY_UNREADABLE;
+    enum salvage_verdict verdict = block->life == LIFE_FREE ? ENTRY_SUSPECT : ENTRY_SOUND;
+    if (map->told.has_head) {
+        uint64_t hash = kinds.key == SJ_ITEM_WORD
+                            ? sj_hash_word(item->key.word, map->seed)
+                            : sj_hash_bytes(item->key.bytes, item->key.size, map->seed);
+        enum salvage_verdict judged = judge_hash(table, bucket, number, kinds, hash);
+        *why = "a key of a hash map that has not the hash of its place";
+        verdict = judged > verdict ? judged : verdict;
+    }
+    if (head == SJ_REMAINS_SOUND && state == SJ_REMAINS_SOUND && verdict == ENTRY_SUSPECT)
+        verdict = ENTRY_SOUND;
+    if (verdict == ENTRY_SOUND &&
+        (state == SJ_REMAINS_SUSPECT || item_state(salvage, kinds, item) == SJ_REMAINS_SUSPECT))
+        verdict = ENTRY_SUSPECT;
+    return verdict;
+}
