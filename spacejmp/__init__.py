@@ -44,6 +44,7 @@ from spacejmp.persistence.errors import (
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.store import Store, open
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "OrderError",
     "ReadOnlyError",
     "RootInfo",
+    "SalvageReport",
     "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
@@ -86,4 +88,5 @@ __all__ = [
     "get_include",
     "get_library",
     "open",
+    "salvage",
 ]

@@ -125,6 +125,7 @@ static void take_head(struct sj_salvage *salvage, uint32_t number, struct salvag
                                                   (enum sj_item_kind)(map->node.count >> 8 & 1)};
         structure->told.expected = map->count;
         structure->seed = map->seed;
+        structure->hashes = true;
     }
 }
 
@@ -331,9 +332,7 @@ static uint32_t slots_of(const struct sj_salvage *salvage, const struct salvage_
 {
     if (whose->told.type == SJ_KIND_BTREE)
         return salvage_leaf_slots(salvage, block);
-    uint32_t buckets = ((const struct sj_hashmap_segment *)(uintptr_t)block->at)->node.count;
-    bool holds = sj_segment_holds(salvage->segment, block->at, hashmap_table_bytes(buckets));
-    return holds && buckets <= SJ_HASHMAP_BUCKETS_MAX ? buckets * SJ_HASHMAP_SLOTS : 0;
+    return salvage_buckets(salvage, block) * SJ_HASHMAP_SLOTS;
 }
 
 static enum salvage_verdict entry_of(struct sj_salvage *salvage, struct salvage_structure *whose,
@@ -345,7 +344,7 @@ static enum salvage_verdict entry_of(struct sj_salvage *salvage, struct salvage_
         whose->told.type == SJ_KIND_BTREE
             ? salvage_leaf_entry(salvage, block, whose->told.kinds, cursor->slot, item, &why)
             : salvage_table_entry(salvage, block, whose, cursor->slot, item, &why);
-    if (verdict == ENTRY_UNREADABLE && why != NULL && !cursor->suspects) {
+    if (verdict == ENTRY_UNREADABLE && why != NULL && cursor->grade == SJ_SALVAGE_SOUND) {
         whose->told.unreadable++;
         salvage_tell(salvage, block->at, number, why);
     }
@@ -357,7 +356,6 @@ uint32_t sj_salvage_read(struct sj_salvage *salvage, uint32_t structure,
 {
     struct salvage_structure *whose = &salvage->structure[structure];
     const struct salvage_blocks *blocks = blocks_of(salvage, whose->told.type);
-    enum salvage_verdict asked = cursor->suspects ? ENTRY_SUSPECT : ENTRY_SOUND;
     uint32_t got = 0;
     for (; cursor->block < whose->end - whose->first; cursor->block++, cursor->slot = 0) {
         const struct salvage_block *block =
@@ -366,7 +364,8 @@ uint32_t sj_salvage_read(struct sj_salvage *salvage, uint32_t structure,
         for (; cursor->slot < slots; cursor->slot++) {
             if (got == wanted)
                 return got;
-            got += entry_of(salvage, whose, structure, block, cursor, &items[got]) == asked;
+            got += entry_of(salvage, whose, structure, block, cursor, &items[got]) ==
+                   (enum salvage_verdict)cursor->grade;
         }
     }
     return got;

@@ -16,10 +16,10 @@
  *   tables    of a hash map: to the map by whose seed its keys have the hashes that their places
  *             say
  *
- * An entry is sound, or suspect: it lies on a page whose checksum does not fit, or something about
- * it is not as it should be (its place in the order, its leaf's place in the heap …). Entries on
- * pages that have a fitting checksum are never suspect for the latter. What is not readable is
- * counted and listed.
+ * An entry is sound; or suspect: it lies on a page whose checksum does not fit, or nothing says
+ * that its block is in use; or odd: its key is not what its place says (in the order of a tree, by
+ * its hash). Who wants each key once takes them in this order. Entries that lie on pages whose
+ * checksum fits, with their leaves, are never odd. What is not readable is counted and listed.
  *
  * Cost: reads the file; memory for 32 bytes a leaf.
  */
@@ -69,11 +69,13 @@ SJ_API const struct sj_salvage_structure *sj_salvage_structure(const struct sj_s
 SJ_API const struct sj_salvage_finding *sj_salvage_finding(const struct sj_salvage *salvage,
                                                            uint64_t number, uint64_t *all);
 
+enum sj_salvage_grade { SJ_SALVAGE_SOUND, SJ_SALVAGE_SUSPECT, SJ_SALVAGE_ODD };
+
 /* Where a reading is; zeros: at the beginning. */
 struct sj_salvage_cursor {
     uint64_t block;
     uint32_t slot;
-    bool suspects; /* read the suspect entries, else the sound ones */
+    enum sj_salvage_grade grade; /* of the entries that are read */
 };
 
 /*

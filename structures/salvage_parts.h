@@ -54,6 +54,7 @@ struct salvage_structure {
     struct sj_salvage_structure told;
     uint64_t head;  /* address; 0: none */
     uint64_t seed;  /* of a map */
+    bool hashes;    /* and it is the one that its items were placed by */
     uint64_t items; /* by the blocks' heads */
     uint64_t first; /* in order[] */
     uint64_t end;
@@ -85,6 +86,25 @@ bool salvage_grow(struct sj_salvage *salvage, void **items, uint64_t count, uint
                   size_t bytes);
 void salvage_tell(struct sj_salvage *salvage, uint64_t at, uint32_t structure, const char *reason);
 
+/* Whether a slot's word looks like the address of an entry or a blob, be it there or not. */
+static inline bool salvage_is_address(const struct sj_salvage *salvage, uint64_t word)
+{
+    return (word & 15) == 0 && salvage_offset(salvage, word) - salvage->segment->meta_bytes <
+                                   salvage->segment->reserved - salvage->segment->meta_bytes;
+}
+
+/* Buckets of a table that the file has. */
+static inline uint32_t salvage_buckets(const struct sj_salvage *salvage,
+                                       const struct salvage_block *block)
+{
+    uint64_t room = sj_segment_committed(salvage->segment) - salvage_offset(salvage, block->at) -
+                    sizeof(struct sj_hashmap_segment);
+    uint32_t buckets = ((const struct sj_hashmap_segment *)(uintptr_t)block->at)->node.count;
+    room /= sizeof(struct sj_hashmap_bucket);
+    room = room < SJ_HASHMAP_BUCKETS_MAX ? room : SJ_HASHMAP_BUCKETS_MAX;
+    return buckets < room ? buckets : (uint32_t)room;
+}
+
 /* The number of the candidate at an address; UINT64_MAX: there is none. */
 uint64_t salvage_find(const struct salvage_blocks *blocks, uint64_t at);
 
@@ -101,7 +121,12 @@ void salvage_trees(struct sj_salvage *salvage);
 void salvage_maps(struct sj_salvage *salvage);
 
 /* salvage_read.c: what may be said of an entry. */
-enum salvage_verdict { ENTRY_SOUND, ENTRY_SUSPECT, ENTRY_UNREADABLE };
+enum salvage_verdict {
+    ENTRY_SOUND = SJ_SALVAGE_SOUND,
+    ENTRY_SUSPECT = SJ_SALVAGE_SUSPECT,
+    ENTRY_ODD = SJ_SALVAGE_ODD,
+    ENTRY_UNREADABLE,
+};
 
 /* The entry in a slot of a leaf; `why`: of an unreadable one. */
 enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,

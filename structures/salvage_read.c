@@ -3,9 +3,10 @@
  * salvage_read.c: entries of leaves and tables, and what may be said of each.
  *
  *   unreadable   the slot leads nowhere, to something else, or to bytes that are lost
- *   suspect      on a page whose checksum does not fit; or, on pages without one that does:
- *                a key out of order, not the one that the leaf or the place in the table says,
- *                beyond the count that the parent has; in a block that the heap has as free
+ *   odd          on pages without a checksum that fits: a key out of order, not the one that the
+ *                leaf or the place in the table says, beyond the parent's count
+ *   suspect      on a page whose checksum does not fit; in a block of which nothing says that it
+ *                is in use
  *   sound        the rest
  *
  * The key of a hash map's entry must have the hash that its place says: where the slot is the key
@@ -69,29 +70,76 @@ uint32_t salvage_leaf_slots(const struct sj_salvage *salvage, const struct salva
     return count < SJ_BTREE_LEAF_ITEMS ? count : SJ_BTREE_LEAF_ITEMS;
 }
 
-static bool in_order(const struct sj_btree_leaf *leaf, uint32_t slot, uint32_t count, bool strict)
+/* The leaf that a link leads to, if it leads back. */
+static const struct sj_btree_leaf *beside(const struct sj_salvage *salvage,
+                                          const struct salvage_block *block, bool next)
 {
-    const uint64_t *key = leaf->key;
-    if (slot > 0 && (strict ? key[slot - 1] >= key[slot] : key[slot - 1] > key[slot]))
-        return false;
-    return slot + 1 >= count || (strict ? key[slot] < key[slot + 1] : key[slot] <= key[slot + 1]);
+    const struct sj_btree_leaf *leaf = leaf_of_block(block);
+    const struct sj_btree_leaf *other = sj_segment_block(
+        salvage->segment, next ? leaf->next : leaf->previous, sizeof *other, SJ_KIND_BTREE_LEAF);
+    if (other == NULL || (next ? other->previous : other->next) != block->at ||
+        other->node.count - 1u >= SJ_BTREE_LEAF_ITEMS)
+        return NULL;
+    return other;
+}
+
+/*
+ * Whether a word key is between those beside it, here or in the next leaves. Of two that are out of
+ * order the odd one is that without which the order is right.
+ */
+static bool in_order(const struct sj_salvage *salvage, const struct salvage_block *block,
+                     uint32_t slot, uint32_t count)
+{
+    const struct sj_btree_leaf *leaf = leaf_of_block(block), *low = leaf, *high = leaf;
+    uint32_t before = slot - 1, after = slot + 1;
+    if (slot == 0) {
+        low = beside(salvage, block, false);
+        before = low == NULL ? 0 : (low->node.count - 1u) % SJ_BTREE_LEAF_ITEMS;
+    }
+    if (after >= count) {
+        high = beside(salvage, block, true);
+        after = 0;
+    }
+    uint64_t key = leaf->key[slot];
+    bool below = low == NULL || low->key[before] < key;
+    bool above = high == NULL || key < high->key[after];
+    if (below == above)
+        return below;
+    return low != NULL && high != NULL && low->key[before] >= high->key[after];
+}
+
+/* Whether a key begins as those of its leaf do, as far as these can be read: all share that. */
+static bool has_prefix(const struct sj_salvage *salvage, const struct sj_btree_leaf *leaf,
+                       uint32_t count, const struct btree_text *text)
+{
+    uint32_t skip = leaf->node.aux, alike = 0, others = 0;
+    for (uint32_t i = 0; i < count && skip != 0; i++) {
+        const struct sj_entry *entry = sj_entry_at(salvage->segment, leaf->slot[i]);
+        if (entry == NULL || sj_entry_key(entry) == text->bytes)
+            continue;
+        others++;
+        alike += entry->key_size >= skip && text->size >= skip &&
+                 memcmp(sj_entry_key(entry), text->bytes, skip) == 0;
+    }
+    return 2 * alike >= others;
 }
 
 /* What is not as it should be, of an entry that can be read. */
-static bool leaf_is_odd(const struct salvage_block *block, struct sj_kinds kinds, uint32_t slot,
-                        const struct sj_item *item)
+static bool leaf_is_odd(const struct sj_salvage *salvage, const struct salvage_block *block,
+                        struct sj_kinds kinds, uint32_t slot, const struct sj_item *item)
 {
     const struct sj_btree_leaf *leaf = leaf_of_block(block);
     uint32_t count = leaf->node.count;
     bool bytes = kinds.key == SJ_ITEM_BYTES;
-    if (block->life == LIFE_FREE || count > SJ_BTREE_LEAF_ITEMS || slot >= count)
+    if (count > SJ_BTREE_LEAF_ITEMS || slot >= count)
         return true;
     if (block->expected != 0 && slot >= block->expected - 1u)
         return true;
-    if (!in_order(leaf, slot, count, !bytes))
-        return true;
+    if (!bytes)
+        return !in_order(salvage, block, slot, count);
     struct btree_text text = {item->key.bytes, item->key.size};
-    return bytes && leaf->key[slot] != text_fragment(text, leaf->node.aux);
+    return leaf->key[slot] != text_fragment(text, leaf->node.aux) ||
+           !has_prefix(salvage, leaf, count, &text);
 }
 
 enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,
@@ -106,10 +154,13 @@ enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,
     *why = "a leaf was lost while it was read";
     if (state_of(salvage, leaf, sizeof *leaf) == SJ_REMAINS_LOST)
         return ENTRY_UNREADABLE;
-    if (state == SJ_REMAINS_SUSPECT || item_state(salvage, kinds, item) == SJ_REMAINS_SUSPECT)
-        return ENTRY_SUSPECT;
-    return state != SJ_REMAINS_SOUND && leaf_is_odd(block, kinds, slot, item) ? ENTRY_SUSPECT
-                                                                              : ENTRY_SOUND;
+    enum sj_remains_state beyond = item_state(salvage, kinds, item);
+    if ((state != SJ_REMAINS_SOUND || beyond != SJ_REMAINS_SOUND) &&
+        leaf_is_odd(salvage, block, kinds, slot, item))
+        return ENTRY_ODD;
+    bool suspect =
+        state == SJ_REMAINS_SUSPECT || block->life == LIFE_FREE || beyond == SJ_REMAINS_SUSPECT;
+    return suspect ? ENTRY_SUSPECT : ENTRY_SOUND;
 }
 
 /* An inline cell as it is written: what it does not use is zero. */
@@ -152,11 +203,11 @@ static enum salvage_verdict judge_hash(const struct sj_hashmap_segment *table,
     bool tag = bucket->tag[number] == hashmap_tag(hash);
     bool place = hashmap_top(hash, table->node.aux) == table->pattern;
     if (kinds.key == SJ_ITEM_WORD)
-        return tag && place ? ENTRY_SOUND : ENTRY_UNREADABLE;
+        return tag && place ? ENTRY_SOUND : tag ? ENTRY_ODD : ENTRY_UNREADABLE;
     bool first = bucket->slot[number].first == hash;
     if (first && place)
         return tag ? ENTRY_SOUND : ENTRY_SUSPECT;
-    return tag || first ? ENTRY_SUSPECT : ENTRY_UNREADABLE;
+    return tag || first ? ENTRY_ODD : ENTRY_UNREADABLE;
 }
 
 enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
@@ -174,12 +225,11 @@ enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
     if (bucket->tag[number] == 0)
         return ENTRY_UNREADABLE;
     *why = "an entry of a hash map's table cannot be read";
-    enum sj_remains_state head = state_of(salvage, table, sizeof *table),
-                          state = state_of(salvage, bucket, sizeof *bucket);
+    enum sj_remains_state state = state_of(salvage, bucket, sizeof *bucket);
     if (state == SJ_REMAINS_LOST || !read_slot(salvage, kinds, place->first, &place->second, item))
         return ENTRY_UNREADABLE;
     enum salvage_verdict verdict = block->life == LIFE_FREE ? ENTRY_SUSPECT : ENTRY_SOUND;
-    if (map->told.has_head) {
+    if (map->hashes) {
         uint64_t hash = kinds.key == SJ_ITEM_WORD
                             ? sj_hash_word(item->key.word, map->seed)
                             : sj_hash_bytes(item->key.bytes, item->key.size, map->seed);
@@ -187,8 +237,6 @@ enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
         *why = "a key of a hash map that has not the hash of its place";
         verdict = judged > verdict ? judged : verdict;
     }
-    if (head == SJ_REMAINS_SOUND && state == SJ_REMAINS_SOUND && verdict == ENTRY_SUSPECT)
-        verdict = ENTRY_SOUND;
     if (verdict == ENTRY_SOUND &&
         (state == SJ_REMAINS_SUSPECT || item_state(salvage, kinds, item) == SJ_REMAINS_SUSPECT))
         verdict = ENTRY_SUSPECT;

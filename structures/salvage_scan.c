@@ -67,9 +67,8 @@ static bool is_table(const struct sj_segment *segment, uint64_t at)
         sj_segment_block(segment, at, sizeof *table, SJ_KIND_HASHMAP_SEG);
     if (table == NULL || (at & 63) != 0 || table->node.aux > SJ_HASHMAP_DEPTH_MAX)
         return false;
-    uint32_t buckets = table->node.count;
-    return (buckets == 3 || buckets == 15 || buckets == 63) &&
-           sj_segment_holds(segment, at, hashmap_table_bytes(buckets));
+    uint32_t buckets = table->node.count; /* the file may end before the last one */
+    return buckets == 3 || buckets == 15 || buckets == 63;
 }
 
 static bool is_root(const struct sj_segment *segment, uint64_t at)
@@ -133,10 +132,13 @@ static bool is_damaged(const struct sj_salvage *salvage, uint64_t at, uint64_t b
 static void scan_slab(struct sj_salvage *salvage, uint64_t at, bool known)
 {
     const struct sj_slab *slab = (const struct sj_slab *)(uintptr_t)at;
-    uint32_t size_class = slab->size_class, blocks = sj_class_blocks(size_class);
-    uint64_t bytes = sj_class_bytes(size_class);
-    known &= !is_damaged(salvage, at, sizeof *slab);
-    if (is_damaged(salvage, at, sizeof *slab))
+    uint32_t size_class = slab->size_class;
+    if (size_class >= SJ_CLASSES) /* lost since it was looked at */
+        return;
+    uint64_t bytes = sj_class_bytes(size_class), blocks = sj_class_blocks(size_class);
+    bool damaged = is_damaged(salvage, at, sizeof *slab);
+    known &= !damaged;
+    if (damaged)
         salvage_tell(salvage, at, NOBODY, "a slab's header, on a damaged page");
     for (uint32_t number = 0; number < blocks; number++) {
         bool used = (slab->used[number / 64] >> number % 64 & 1) != 0;
@@ -154,13 +156,17 @@ static void scan_any_page(struct sj_salvage *salvage, uint64_t at)
         look_at(salvage, at + step, LIFE_UNKNOWN, true);
 }
 
-/* A slab whose header can be read; its pages, else 0. */
+/* A slab whose header can be read, though the file may end within it; its pages, else 0. */
 static uint64_t slab_pages(const struct sj_salvage *salvage, uint64_t at, uint64_t pages_left)
 {
-    const struct sj_slab *slab = sj_slab_at(salvage->segment, at);
-    if (slab == NULL)
+    const struct sj_slab *slab = (const struct sj_slab *)(uintptr_t)at;
+    if (!sj_segment_holds_block(salvage->segment, at, sizeof *slab))
         return 0;
-    uint64_t pages = sj_class_pages(slab->size_class);
+    uint32_t size_class = slab->size_class;
+    if (slab->magic != SJ_SLAB_MAGIC || size_class >= SJ_CLASSES ||
+        slab->blocks != sj_class_blocks(size_class))
+        return 0;
+    uint64_t pages = sj_class_pages(size_class);
     return pages <= pages_left ? pages : 0;
 }
 
@@ -196,7 +202,11 @@ static uint64_t scan_page(struct sj_salvage *salvage, uint64_t at, const uint64_
         scan_slab(salvage, at, true); /* two that agree */
         return run;
     }
-    if (run != 0 && kind != SJ_PAGE_SLAB && trusted)
+    if (run != 0 && kind == SJ_PAGE_RUN && slab == 0) { /* no block begins like a slab */
+        look_at(salvage, at, LIFE_USED, true);
+        return run;
+    }
+    if (run != 0 && kind == SJ_PAGE_META && trusted)
         return run;
     if (words[page] != 0 && kind == SJ_PAGE_SLAB)
         salvage_tell(salvage, at, NOBODY, "a slab's header does not fit its descriptor");
@@ -204,8 +214,10 @@ static uint64_t scan_page(struct sj_salvage *salvage, uint64_t at, const uint64_
         scan_slab(salvage, at, false);
         return slab;
     }
-    scan_any_page(salvage, at);
-    return 1;
+    uint64_t pages = run != 0 && kind == SJ_PAGE_SLAB ? run : 1;
+    for (uint64_t i = 0; i < pages; i++)
+        scan_any_page(salvage, at + i * SJ_PAGE);
+    return pages;
 }
 
 /* ------------------------------------------------------------------ chunks */

@@ -2,11 +2,12 @@
 /*
  * salvage_tree.c: whose a leaf is.
  *
- *   chains     A ⇄ B: each names the other; or A → x ← B, where x is no leaf any more
+ *   chains     A ⇄ B: each names the other
  *   claims     from each tree's head down, without trust: a child that is a leaf is claimed
  *   owners     a chain belongs to the tree that claims most of it; then, for those nobody claims:
- *              to the owner of a leaf that one of its leaves names; to the one tree that lacks
- *              items and has such kinds, or the one that lacks just as many; to none
+ *              to the owner of a leaf that one of its leaves names, or that names the same leaf
+ *              that is no more (A → x ← B); to the one tree that lacks items and has such kinds,
+ *              or the one that lacks just as many; to none
  *
  * A damaged pointer of an inner node to a leaf of another tree, or to one that was freed, is one
  * claim against many: chains, not pointers, decide. A chain that the heap has as free counts only
@@ -68,28 +69,6 @@ static void join(struct sj_salvage *salvage, uint64_t a, uint64_t b)
         salvage->leaves.item[first].chain = second;
 }
 
-/* A link that leads to no leaf. */
-struct gap {
-    uint64_t at;
-    uint64_t leaf;
-};
-
-static int compare_gaps(const void *a, const void *b)
-{
-    const struct gap *first = a, *second = b;
-    return (first->at > second->at) - (first->at < second->at);
-}
-
-/* Joins the leaves that name the same missing one. */
-static void join_over_gaps(struct sj_salvage *salvage, struct gap *gap, uint64_t gaps)
-{
-    if (gaps > 1)
-        qsort(gap, gaps, sizeof *gap, compare_gaps);
-    for (uint64_t i = 1; i < gaps; i++)
-        if (gap[i].at == gap[i - 1].at)
-            join(salvage, gap[i].leaf, gap[i - 1].leaf);
-}
-
 static bool is_live(const struct salvage_block *block)
 {
     return block->life != LIFE_FREE;
@@ -97,30 +76,13 @@ static bool is_live(const struct salvage_block *block)
 
 static void join_leaves(struct sj_salvage *salvage)
 {
-    struct salvage_blocks *leaves = &salvage->leaves;
-    struct gap *gap = malloc(2 * sizeof *gap * (leaves->count + 1));
-    uint64_t gaps = 0;
-    if (gap == NULL) {
-        salvage->no_memory = true;
-        return;
-    }
+    const struct salvage_blocks *leaves = &salvage->leaves;
     for (uint64_t number = 0; number < leaves->count; number++) {
         const struct salvage_block *block = leaf_number(salvage, number);
-        uint64_t link[2] = {media(block)->next, media(block)->previous};
-        for (uint32_t way = 0; way < 2; way++) {
-            uint64_t other = salvage_find(leaves, link[way]);
-            if (other == UINT64_MAX) {
-                if (link[way] != 0 && is_live(block))
-                    gap[gaps++] = (struct gap){link[way], number};
-                continue;
-            }
-            const struct sj_btree_leaf *there = media(leaf_number(salvage, other));
-            if ((way == 0 ? there->previous : there->next) == block->at)
-                join(salvage, number, other);
-        }
+        uint64_t next = salvage_find(leaves, media(block)->next);
+        if (next != UINT64_MAX && media(leaf_number(salvage, next))->previous == block->at)
+            join(salvage, number, next);
     }
-    join_over_gaps(salvage, gap, gaps);
-    free(gap);
 }
 
 /* ------------------------------------------------------------------ claims */
@@ -261,7 +223,7 @@ static void give_to_neighbours(struct sj_salvage *salvage, struct chain *chain)
     for (uint32_t number = 0; number < salvage->leaves.count; number++) {
         const struct salvage_block *block = leaf_number(salvage, number);
         uint32_t top = chain_of(salvage, number);
-        if (!is_live(block) || !is_orphan(salvage, chain, top))
+        if (!is_live(block) || chain[top].used == 0 || !is_orphan(salvage, chain, top))
             continue;
         uint64_t link[2] = {media(block)->next, media(block)->previous};
         for (uint32_t way = 0; way < 2; way++) {
@@ -275,14 +237,84 @@ static void give_to_neighbours(struct sj_salvage *salvage, struct chain *chain)
     }
 }
 
+/* ------------------------------------------------------------------ gaps */
+
+/* A link of a leaf in use that leads to no leaf. */
+struct gap {
+    uint64_t at;
+    uint32_t leaf;
+};
+
+static int compare_gaps(const void *a, const void *b)
+{
+    const struct gap *first = a, *second = b;
+    return (first->at > second->at) - (first->at < second->at);
+}
+
+/* Two leaves that name the same missing one. */
+static void bridge(struct sj_salvage *salvage, struct chain *chain, uint32_t a, uint32_t b)
+{
+    uint32_t first = chain_of(salvage, a), second = chain_of(salvage, b);
+    bool given = leaf_number(salvage, first)->owner != NOBODY;
+    if (first == second || (given && leaf_number(salvage, second)->owner != NOBODY))
+        return;
+    if (leaf_number(salvage, second)->owner != NOBODY)
+        give(salvage, &chain[first], first, leaf_number(salvage, second)->owner);
+    else if (given)
+        give(salvage, &chain[second], second, leaf_number(salvage, first)->owner);
+    uint32_t owner = leaf_number(salvage, first)->owner;
+    struct chain both = {.candidate = chain[first].candidate,
+                         .size = chain[first].size + chain[second].size,
+                         .claims = chain[first].claims + chain[second].claims,
+                         .used = chain[first].used + chain[second].used,
+                         .unknown = chain[first].unknown + chain[second].unknown,
+                         .items = chain[first].items + chain[second].items};
+    join(salvage, first, second);
+    chain[chain_of(salvage, first)] = both;
+    leaf_number(salvage, chain_of(salvage, first))->owner = owner;
+}
+
+static void give_over_gaps(struct sj_salvage *salvage, struct chain *chain)
+{
+    struct gap *gap = malloc(2 * sizeof *gap * (salvage->leaves.count + 1));
+    uint64_t gaps = 0;
+    if (gap == NULL) {
+        salvage->no_memory = true;
+        return;
+    }
+    for (uint32_t number = 0; number < salvage->leaves.count; number++) {
+        const struct salvage_block *block = leaf_number(salvage, number);
+        uint64_t link[2] = {media(block)->next, media(block)->previous};
+        if (block->life != LIFE_USED && owner_of(salvage, number) == NOBODY)
+            continue;
+        for (uint32_t way = 0; way < 2; way++)
+            if (link[way] != 0 && salvage_find(&salvage->leaves, link[way]) == UINT64_MAX)
+                gap[gaps++] = (struct gap){link[way], number};
+    }
+    if (gaps > 1)
+        qsort(gap, gaps, sizeof *gap, compare_gaps);
+    for (uint64_t i = 1; i < gaps; i++)
+        if (gap[i].at == gap[i - 1].at)
+            bridge(salvage, chain, gap[i].leaf, gap[i - 1].leaf);
+    free(gap);
+}
+
+/* ------------------------------------------------------------------ the rest */
+
 /* Kinds that the leaves of a chain look like: the ones that are hardest to look like come first. */
 static struct sj_kinds kinds_of(const struct sj_salvage *salvage, const struct salvage_block *block)
 {
     static const struct sj_kinds kinds[] = {{SJ_ITEM_BYTES, SJ_ITEM_BYTES},
                                             {SJ_ITEM_WORD, SJ_ITEM_BYTES}};
+    uint32_t count = media(block)->node.count, addresses = 0;
     for (uint32_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (salvage_leaf_fits(salvage, block, kinds[i]))
             return kinds[i];
+    count = count < SJ_BTREE_LEAF_ITEMS ? count : SJ_BTREE_LEAF_ITEMS;
+    for (uint32_t i = 0; i < count; i++)
+        addresses += salvage_is_address(salvage, media(block)->slot[i]);
+    if (2 * addresses > count) /* of what is not there any more */
+        return kinds[0];
     return (struct sj_kinds){SJ_ITEM_WORD, SJ_ITEM_WORD};
 }
 
@@ -294,8 +326,9 @@ static uint32_t who_lacks(const struct sj_salvage *salvage, const struct salvage
     uint32_t found = NOBODY, exact = NOBODY, candidates = 0, exacts = 0;
     for (uint32_t i = 0; i < salvage->structures; i++) {
         const struct salvage_structure *tree = &salvage->structure[i];
-        if (tree->told.type != SJ_KIND_BTREE || tree->told.kinds.key != kinds.key ||
-            !salvage_leaf_fits(salvage, block, tree->told.kinds) ||
+        if (tree->told.type != SJ_KIND_BTREE || (tree->told.lost && !tree->told.has_head) ||
+            tree->told.kinds.key != kinds.key ||
+            (kinds.key == SJ_ITEM_WORD && !salvage_leaf_fits(salvage, block, tree->told.kinds)) ||
             (tree->told.has_head && tree->items >= tree->told.expected))
             continue;
         found = i;
@@ -322,6 +355,19 @@ static void give_the_rest(struct sj_salvage *salvage, struct chain *chain)
     }
 }
 
+/* Each leaf has its chain's owner; nothing says of one that nobody claims, in a chain of which the
+ * heap has none in use, that it is. */
+static void settle(struct sj_salvage *salvage, const struct chain *chain)
+{
+    for (uint64_t number = 0; number < salvage->leaves.count; number++) {
+        struct salvage_block *block = leaf_number(salvage, number);
+        const struct chain *its = &chain[chain_of(salvage, (uint32_t)number)];
+        block->owner = owner_of(salvage, number);
+        if (its->used == 0 && its->claims == 0)
+            block->life = LIFE_FREE;
+    }
+}
+
 void salvage_trees(struct sj_salvage *salvage)
 {
     uint64_t granules = sj_segment_committed(salvage->segment) / 64 + 1;
@@ -338,9 +384,9 @@ void salvage_trees(struct sj_salvage *salvage)
                 walk_tree(&walk, i);
         give_claimed(salvage, walk.chain);
         give_to_neighbours(salvage, walk.chain);
+        give_over_gaps(salvage, walk.chain);
         give_the_rest(salvage, walk.chain);
-        for (uint64_t number = 0; number < salvage->leaves.count; number++)
-            leaf_number(salvage, number)->owner = owner_of(salvage, number);
+        settle(salvage, walk.chain);
     }
     free(walk.chain);
     free(walk.visited);

@@ -58,6 +58,7 @@ PUBLIC_NAMES: list[str] = [
     "OrderError",
     "ReadOnlyError",
     "RootInfo",
+    "SalvageReport",
     "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
@@ -76,6 +77,7 @@ PUBLIC_NAMES: list[str] = [
     "get_include",
     "get_library",
     "open",
+    "salvage",
 ]
 """What `spacejmp` exports. Every change here is a change for users: note it in CHANGELOG.md."""
 

@@ -379,10 +379,10 @@ static void change_roots(struct user *user)
 /* ------------------------------------------------------------------ salvage */
 
 static void read_salvaged(struct user *user, struct sj_salvage *salvage, uint32_t structure,
-                          bool suspects)
+                          enum sj_salvage_grade grade)
 {
     struct sj_item items[BATCH];
-    struct sj_salvage_cursor cursor = {.suspects = suspects};
+    struct sj_salvage_cursor cursor = {.grade = grade};
     struct sj_kinds kinds = sj_salvage_structure(salvage, structure)->kinds;
     uint64_t read = 0, most = sj_salvage_remains(salvage)->bytes / 8;
     uint32_t got = BATCH;
@@ -405,8 +405,9 @@ static void salvage_all(struct user *user)
     for (uint32_t i = 0; i < sj_salvage_count(salvage); i++) {
         read_bytes(user, (const uint8_t *)sj_salvage_structure(salvage, i)->name,
                    sj_salvage_structure(salvage, i)->name_bytes);
-        read_salvaged(user, salvage, i, false);
-        read_salvaged(user, salvage, i, true);
+        read_salvaged(user, salvage, i, SJ_SALVAGE_SOUND);
+        read_salvaged(user, salvage, i, SJ_SALVAGE_SUSPECT);
+        read_salvaged(user, salvage, i, SJ_SALVAGE_ODD);
     }
     sj_salvage_close(salvage);
 }
