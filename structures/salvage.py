@@ -77,7 +77,7 @@ class SalvagedRoot(NamedTuple):
     found: int
     """Of those, how many nothing led to: they were found by looking through the heap."""
     recovered: int = 0
-    """Entries that are in the new store."""
+    """Entries that were written."""
     suspect: int = 0
     """Of those, how many may be wrong; or, when they were not wanted, how many were left out."""
     duplicates: int = 0
@@ -103,6 +103,7 @@ class SalvageReport(NamedTuple):
 
     name: str
     out: str
+    """The new store, or the file."""
     roots: tuple[SalvagedRoot, ...]
     skipped: tuple[SkippedBlock, ...]
     """The first 10,000 of them."""
@@ -288,6 +289,21 @@ class Remains:
     def notes(self) -> tuple[str, ...]:
         """What is wrong with the store as a whole."""
         return tuple(self.facts["notes"])
+
+    def report(self, out: str, roots: tuple[SalvagedRoot, ...]) -> SalvageReport:
+        """Say what was found until now, and that these structures are in `out`."""
+        skipped, count = self.skipped()
+        facts = self._core.facts()
+        return SalvageReport(
+            self.name,
+            out,
+            roots,
+            skipped,
+            count,
+            self.notes,
+            facts["suspect_pages"],
+            facts["lost_pages"],
+        )
 
     def close(self) -> None:
         """Give the addresses back."""
@@ -498,14 +514,4 @@ def salvage(
             with contextlib.suppress(SpaceJmpError):
                 catalog.remove(out)
             raise
-        skipped, count = remains.skipped()
-        return SalvageReport(
-            name,
-            out,
-            roots,
-            skipped,
-            count,
-            remains.notes,
-            remains.facts["suspect_pages"],
-            remains._core.facts()["lost_pages"],
-        )
+        return remains.report(out, roots)
