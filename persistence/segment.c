@@ -112,7 +112,7 @@ static int check_size(const struct sj_segment *segment, const char *path)
 {
     struct sj_root_page root_page;
     struct stat status;
-    ssize_t got = pread(segment->fd, &root_page, sizeof root_page, SJ_ROOT_PAGE_AT);
+    ssize_t got = sj_segment_read(segment->fd, &root_page, sizeof root_page, SJ_ROOT_PAGE_AT);
     if (got < 0 || fstat(segment->fd, &status) != 0)
         return sj_segment_failed(path, "read");
     uint64_t size = (uint64_t)status.st_size;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "persistence/domain.h"
 #include "persistence/error.h"
@@ -210,6 +211,10 @@ int sj_segment_failed(const char *path, const char *call);
 int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes);
 /* Makes the names in the directory of `path` durable. SJ_EIO. */
 int sj_segment_sync_directory(const char *path);
+/* Reads up to `count` bytes, all that there are; how many, or -1 and errno. */
+ssize_t sj_segment_read(int fd, void *bytes, size_t count, uint64_t offset);
+/* Writes all of it; -1 and errno. */
+int sj_segment_write(int fd, const void *bytes, size_t count, uint64_t offset);
 /* fallocate: the file has room for those bytes. -1 and errno. */
 int sj_segment_allocate(int fd, uint64_t offset, uint64_t bytes);
 #define SJ_SEGMENT_GROWTH (64ull << 10) /* a segment's file has a multiple of it, if that fits */

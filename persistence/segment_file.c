@@ -41,15 +41,33 @@ int sj_segment_failed(const char *path, const char *call)
     return sj_error(code, "%s: %s: %s", path, call, strerror(number));
 }
 
-static int write_all(int fd, const void *bytes, size_t count, uint64_t offset)
+ssize_t sj_segment_read(int fd, void *bytes, size_t count, uint64_t offset)
+{
+    size_t done = 0;
+    while (done < count) {
+        ssize_t got = pread(fd, (char *)bytes + done, count - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
+int sj_segment_write(int fd, const void *bytes, size_t count, uint64_t offset)
 {
     const char *from = bytes;
     while (count > 0) {
         ssize_t written = pwrite(fd, from, count, (off_t)offset);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0)
+        if (written <= 0) {
+            errno = written == 0 ? EIO : errno;
             return -1;
+        }
         from += written;
         offset += (uint64_t)written;
         count -= (size_t)written;
@@ -91,7 +109,7 @@ static int format(int fd, const char *path, const struct sj_segment_spec *spec,
     log->extent[0] = (struct sj_log_extent){spec->base + SJ_LOG_EXTENT0_AT, SJ_LOG_EXTENT0_BYTES};
     sj_pages_format(image, spec->reserved);
     int error = SJ_OK;
-    if (write_all(fd, image, meta, 0) != 0 || fsync(fd) != 0)
+    if (sj_segment_write(fd, image, meta, 0) != 0 || fsync(fd) != 0)
         error = sj_segment_failed(path, "write");
     free(image);
     return error;

@@ -212,7 +212,8 @@ static int check_file(struct sj_sums *sums, const char *path, const uint8_t uuid
     struct stat status;
     if (fstat(sums->fd, &status) != 0)
         return sj_segment_failed(path, "fstat");
-    ssize_t got = S_ISREG(status.st_mode) ? pread(sums->fd, &header, sizeof header, 0) : 0;
+    ssize_t got =
+        S_ISREG(status.st_mode) ? sj_segment_read(sums->fd, &header, sizeof header, 0) : 0;
     if (got < 0)
         return sj_segment_failed(path, "read");
     if ((size_t)got < sizeof header)

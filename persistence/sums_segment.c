@@ -380,9 +380,12 @@ void sj_segment_sums_finish(struct sj_segment *segment)
     struct sj_super super;
     struct sj_sums *sums = NULL;
     uint64_t which;
-    if (!segment->domain->sums ||
-        sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK)
+    if (!segment->domain->sums)
         return;
+    if (sj_super_read(segment->fd, segment->name, &super, &which) != SJ_OK) {
+        use(segment, NULL); /* or the superblock to come would name sums with marked pages (I7) */
+        return;
+    }
     if (segment->sums == NULL || !sj_segment_sums_are_known(segment, &super, segment->sums)) {
         int error = sj_segment_sums_open(segment, &super, &sums);
         if (error != SJ_OK)

@@ -23,15 +23,18 @@
 #include "persistence/seam.h"
 #include "persistence/sums.h"
 
-void sj_boot_id(uint8_t id[16])
+/* Asks the kernel; whether it told. */
+static bool read_boot_id(uint8_t id[16])
 {
     static const char hex[] = "0123456789abcdef";
     char text[64] = "";
-    memset(id, 0, 16);
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return;
-    ssize_t got = read(fd, text, sizeof text - 1);
+        return false;
+    ssize_t got;
+    do
+        got = read(fd, text, sizeof text - 1);
+    while (got < 0 && errno == EINTR);
     close(fd);
     unsigned digits = 0;
     for (ssize_t i = 0; i < got && digits < 32; i++) {
@@ -42,6 +45,28 @@ void sj_boot_id(uint8_t id[16])
             digits++;
         }
     }
+    return digits == 32;
+}
+
+/* What it told is kept: a process that has no descriptor left would stamp a superblock with zeros,
+ * and if it died then, the store would seem to be of an earlier boot. */
+void sj_boot_id(uint8_t id[16])
+{
+    static uint64_t words[2];
+    static bool known;
+    uint64_t found[2] = {0, 0};
+    if (__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+        memcpy(id, words, sizeof words);
+        return;
+    }
+    if (!read_boot_id((uint8_t *)found))
+        memset(found, 0, sizeof found);
+    memcpy(id, found, sizeof found);
+    if ((found[0] | found[1]) == 0)
+        return;
+    __atomic_store_n(&words[0], found[0], __ATOMIC_RELAXED);
+    __atomic_store_n(&words[1], found[1], __ATOMIC_RELAXED);
+    __atomic_store_n(&known, true, __ATOMIC_RELEASE);
 }
 
 uint64_t sj_super_checksum(const struct sj_super *super)
@@ -108,9 +133,9 @@ static int check_fields(const char *path, const struct sj_super *super)
 
 static int read_both(int fd, const char *path, struct sj_super *a, struct sj_super *b)
 {
-    ssize_t got = pread(fd, a, sizeof *a, SJ_SUPER_A);
+    ssize_t got = sj_segment_read(fd, a, sizeof *a, SJ_SUPER_A);
     if (got >= 0 && (size_t)got == sizeof *a)
-        got = pread(fd, b, sizeof *b, SJ_SUPER_B);
+        got = sj_segment_read(fd, b, sizeof *b, SJ_SUPER_B);
     if (got < 0)
         return sj_error(SJ_EIO, "%s: read: %s", path, strerror(errno));
     if ((size_t)got < sizeof *b)
@@ -172,14 +197,8 @@ int sj_super_write(struct sj_segment *segment, int fd, struct sj_super *super, u
     super->sequence++;
     (void)seal(segment, present, super); /* named or not: nothing fails for want of checksums */
     sj_disk_write(fd, super, sizeof *super, at);
-    ssize_t written;
-    do
-        written = pwrite(fd, super, sizeof *super, (off_t)at);
-    while (written < 0 && errno == EINTR);
-    if (written != (ssize_t)sizeof *super || fdatasync(fd) != 0)
-        return sj_error(SJ_EIO, "'%s': writing a superblock: %s", segment->name,
-                        written < 0 || (size_t)written == sizeof *super ? strerror(errno)
-                                                                        : "a short write");
+    if (sj_segment_write(fd, super, sizeof *super, at) != 0 || fdatasync(fd) != 0)
+        return sj_error(SJ_EIO, "'%s': writing a superblock: %s", segment->name, strerror(errno));
     sj_disk_sync(fd);
     sj_segment_sums_settle(segment, super->checksum);
     return SJ_OK;

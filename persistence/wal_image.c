@@ -369,7 +369,8 @@ static void shrink_logs(const struct sj_wal *wal)
     }
 }
 
-/* The log goes into the segment file, which is clean then. */
+/* The log goes into the segment file, which is clean then. The image goes before the superblock
+ * ceases to name it: nobody would find it afterwards. */
 static int finish(struct sj_segment *segment)
 {
     struct sj_wal *wal = segment->wal;
@@ -382,6 +383,8 @@ static int finish(struct sj_segment *segment)
         error = sj_super_read(wal->file, segment->name, &super, &which);
     if (error != SJ_OK)
         return error;
+    if (unlink(wal->image_path) != 0 && errno != ENOENT)
+        return sj_segment_failed(wal->image_path, "unlink");
     super.state |= SJ_STATE_CLEAN;
     super.log_epoch = next_epoch;
     memset(super.image_nonce, 0, sizeof super.image_nonce);
@@ -401,7 +404,7 @@ int sj_wal_detach(struct sj_segment *segment, bool last)
         if (last && segment->rw_possible) {
             error = finish(segment);
             /* Else the next one may succeed with it. */
-            if (error == SJ_OK || wal->shared->failed != 0 || sj_segment_is_damaged(segment))
+            if (wal->shared->failed != 0 || sj_segment_is_damaged(segment))
                 unlink(wal->image_path);
         }
     }

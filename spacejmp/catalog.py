@@ -86,7 +86,6 @@ if TYPE_CHECKING:
 __all__ = ["Catalog", "Rebuilt"]
 
 _REMOVED = ".removed-"
-_NO_UUID = bytes(16)
 
 
 class Rebuilt(NamedTuple):
@@ -160,12 +159,6 @@ class Catalog:
     def lock_path(self, segment: SegmentRecord) -> str:
         """Where the lock file of a segment is, or will be when it is first attached."""
         return self._lock_file(segment.uuid)
-
-    def restore_locks(self, record: VasRecord) -> None:
-        """Make the directory of lock files again if it has gone, and the VAS has not."""
-        there = status_of(self.segment_path(record.segment)) is not None
-        if there and status_of(os.path.join(self.home, "lock")) is None:
-            make_directories(self.home)
 
     def names(self) -> list[str]:
         """List the names of all VASes, sorted.
@@ -566,13 +559,19 @@ class Catalog:
             raise StoreIOError(
                 f"cannot remove {path!r}: expected a segment file, found a directory; move it away"
             )
-        try:
-            uuid = segment_inspect(path).uuid
-        except SpaceJmpError:
-            uuid = _NO_UUID
+        uuid = self._uuid_of(name, path)
         removed = os.path.join(self.home, "seg", f"{_REMOVED}{uuid.hex()}-{name}")
         rename(path, removed)
         self._finish_removal(removed)
+
+    def _uuid_of(self, name: str, path: str) -> bytes:
+        """The uuid of a segment, by its header or else its record; zeros when neither says it."""
+        with contextlib.suppress(SpaceJmpError):
+            return segment_inspect(path).uuid
+        with contextlib.suppress(SpaceJmpError):
+            if (record := self._read_record(name)) is not None:
+                return record.uuid
+        return bytes(16)
 
     def _finish_removal(self, removed: str) -> None:
         """Clear away what belonged to a segment that was removed, itself last."""

@@ -28,6 +28,7 @@ __all__ = [
     "default_home",
     "entries",
     "make_directories",
+    "restore_locks",
     "shared_mode",
     "stems",
 ]
@@ -88,6 +89,12 @@ def make_directories(home: str) -> None:
                 f"cannot use {path!r}: expected a directory that only its owner and group can "
                 f"write, found mode {stat.filemode(found)}; run: chmod o-w {path}"
             )
+
+
+def restore_locks(home: str, segment: str) -> None:
+    """Make the directory of lock files again if it has gone, and the segment's file has not."""
+    if os.path.exists(segment) and not os.path.lexists(os.path.join(home, "lock")):
+        make_directories(home)
 
 
 def check_mode(mode: int) -> None:

@@ -313,13 +313,14 @@ void sj_lock_abandon(struct sj_lock *lock)
         close(lock->fd);
 }
 
-/* Takes slot `number` if no living thread has it; with own_lock held. */
-static bool take_slot(struct sj_lock *lock, uint32_t number)
+/* Takes slot `number`, with own_lock held. 0, EAGAIN when a living thread has it, or an errno. */
+static int take_slot(struct sj_lock *lock, uint32_t number)
 {
     struct sj_lock_slot *slot = &lock->page->slot[number];
-    if ((lock->own[number / 64] >> number % 64 & 1) != 0 ||
-        ofd_lock(lock->fd, F_WRLCK, SJ_LOCK_SLOT0 + number) != 0)
-        return false;
+    if ((lock->own[number / 64] >> number % 64 & 1) != 0)
+        return EAGAIN;
+    if (ofd_lock(lock->fd, F_WRLCK, SJ_LOCK_SLOT0 + number) != 0)
+        return errno == EACCES ? EAGAIN : errno;
     __atomic_store_n(&slot->reading, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->taken, 1, __ATOMIC_RELEASE);
     __atomic_or_fetch(&lock->own[number / 64], 1ull << number % 64, __ATOMIC_RELAXED);
@@ -328,7 +329,7 @@ static bool take_slot(struct sj_lock *lock, uint32_t number)
            !__atomic_compare_exchange_n(&lock->page->slots_used, &used, number + 1, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
-    return true;
+    return 0;
 }
 
 int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot)
@@ -339,16 +340,24 @@ int sj_lock_take_slot(struct sj_lock *lock, struct sj_lock_slot **slot)
         return sj_error(SJ_EIO, "the lock file could not be opened anew after a fork: close the "
                                 "store in this process and open it again");
     pthread_mutex_lock(&lock->own_lock);
+    int failed = EAGAIN;
     *slot = NULL;
     /* Free slots first; then those that a dead process left behind. */
     for (uint32_t pass = 0; pass < 2 && *slot == NULL; pass++)
-        for (uint32_t i = 0; i < SJ_LOCK_SLOTS && *slot == NULL; i++)
-            if ((pass == 1 || __atomic_load_n(&lock->page->slot[i].taken, __ATOMIC_ACQUIRE) == 0) &&
-                take_slot(lock, i))
+        for (uint32_t i = 0; i < SJ_LOCK_SLOTS && *slot == NULL; i++) {
+            if (pass == 0 && __atomic_load_n(&lock->page->slot[i].taken, __ATOMIC_ACQUIRE) != 0)
+                continue;
+            int number = take_slot(lock, i);
+            if (number == 0)
                 *slot = &lock->page->slot[i];
+            else if (number != EAGAIN)
+                failed = number;
+        }
     pthread_mutex_unlock(&lock->own_lock);
     if (*slot != NULL)
         return SJ_OK;
+    if (failed != EAGAIN)
+        return sj_error(SJ_EIO, "the lock file: fcntl: %s", strerror(failed));
     return sj_error(SJ_EBUSY, "%u threads use the store at the same time, and no more can",
                     SJ_LOCK_SLOTS);
 }
@@ -367,7 +376,7 @@ void sj_lock_give_slot(struct sj_lock *lock, struct sj_lock_slot *slot)
 bool sj_lock_reap_slot(struct sj_lock *lock, uint32_t number)
 {
     pthread_mutex_lock(&lock->own_lock);
-    bool dead = take_slot(lock, number);
+    bool dead = take_slot(lock, number) == 0;
     pthread_mutex_unlock(&lock->own_lock);
     if (dead)
         sj_lock_give_slot(lock, &lock->page->slot[number]);

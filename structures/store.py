@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from spacejmp._space import Hold, Space, attached_spaces
 from spacejmp.arena import DEFAULT_RESERVED
 from spacejmp.catalog import Catalog
+from spacejmp.home import restore_locks
 from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
@@ -160,7 +161,7 @@ def _attach(
         except NotFoundError:  # removed or replaced after it was looked up
             if record == known:
                 raise
-            catalog.restore_locks(record)
+            restore_locks(catalog.home, path)
         known = record
         flag = "c" if flag == "n" else flag
 
