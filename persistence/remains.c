@@ -261,7 +261,7 @@ static void choose_domain(struct sj_remains *remains)
         sj_domain_of(remains->segment.fd, remains->durability, &domain) != SJ_OK)
         return;
     remains->domain.outlives_reboot = domain->outlives_reboot;
-    remains->domain.sums = domain->sums;
+    remains->domain.sums = domain->sums || domain == &sj_wal_domain;
 }
 
 /* ------------------------------------------------------------------ page states */
@@ -420,7 +420,9 @@ int sj_remains_open(const char *path, const struct sj_remains_hint *hint,
     if (error == SJ_OK)
         error = map(remains, path, base);
     if (error == SJ_OK)
-        error = sj_segment_sums_init(&remains->segment, path);
+        error = sj_segment_sums_name(&remains->segment, path);
+    if (error == SJ_OK)
+        error = sj_segment_sums_init(&remains->segment);
     if (error != SJ_OK) {
         char detail[512];
         snprintf(detail, sizeof detail, "%s", sj_error_detail());
