@@ -30,7 +30,8 @@
  * I8  A new superblock is named in the word that does not name the present one, synced; when it is
  *     complete, the other word is emptied. So a superblock is torn by a death, or by the machine's,
  *     only while the present one is named and both words name one. New sums cannot name the present
- *     one, or they would count: the complement of its checksum stands in its place.
+ *     one, or they would count: the complement of its checksum stands in its place, in both words
+ *     when a superblock is torn already.
  * I9  Sums are set only while no other state of the segment is named whose superblock may be found
  *     whole: a copy from before is not taken for the segment of today.
  * I10 The file has room for the sums of a page before the segment has the page.
@@ -117,11 +118,6 @@ void sj_sums_settle(struct sj_sums *sums, uint64_t present)
         if (present == 0 || (state[i] != state_word(present) && state[i] != state_word(~present)))
             sj_store(&state[i], state_word(0));
     __atomic_thread_fence(__ATOMIC_RELEASE);
-}
-
-void sj_sums_begin(struct sj_sums *sums, uint64_t present)
-{
-    sj_sums_announce(sums, 0, ~present);
 }
 
 bool sj_sums_explain_torn(const struct sj_sums *sums, uint64_t present)
@@ -254,35 +250,35 @@ int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bo
 }
 
 /* Fills in a new file, which has no name yet. */
-static int lay_out(struct sj_sums *sums, const char *path, const uint8_t uuid[16],
-                   uint64_t reserved, uint64_t pages)
+static int lay_out(struct sj_sums *sums, const char *path, const struct sj_sums_spec *spec)
 {
-    int error = map(sums, path, reserved, true);
+    int error = map(sums, path, spec->reserved, true);
     if (error == SJ_OK)
-        error = sj_sums_back(sums, 0, pages);
+        error = sj_sums_back(sums, 0, spec->pages);
     if (error != SJ_OK)
         return error;
     struct sj_sums_header header = {.magic = SJ_SUMS_MAGIC,
                                     .version = SJ_SUMS_VERSION,
                                     .page_bytes = SJ_PAGE,
-                                    .reserved = reserved,
-                                    .state = {sums->nothing[0], sums->nothing[1]}};
-    memcpy(header.uuid, uuid, sizeof header.uuid);
+                                    .reserved = spec->reserved,
+                                    .state = {state_word(spec->torn ? ~spec->present : 0),
+                                              state_word(~spec->present)}}; /* I8 */
+    memcpy(header.uuid, spec->uuid, sizeof header.uuid);
     header.checksum = header_checksum(&header);
     sj_copy(sums->header, &header, sizeof header);
     return sj_sums_sync(sums);
 }
 
-int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
-                   uint64_t pages, struct sj_sums **made)
+int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_sums **made)
 {
     char temporary[PATH_MAX];
     struct sj_sums *sums;
-    int error = begin(sj_segment_open_unnamed(path, mode, temporary), path, &sums);
+    int error = begin(sj_segment_open_unnamed(path, spec->mode, temporary), path, &sums);
     if (error != SJ_OK)
         return error;
-    fchmod(sums->fd, mode); /* who may change the segment marks its pages, whatever the umask */
-    error = lay_out(sums, path, uuid, reserved, pages);
+    fchmod(sums->fd,
+           spec->mode); /* who may change the segment marks its pages, whatever the umask */
+    error = lay_out(sums, path, spec);
     if (error == SJ_OK) {
         unlink(path);
         error = sj_segment_publish(sums->fd, path, temporary);

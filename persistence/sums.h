@@ -39,10 +39,18 @@ struct sj_sums {
 int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bool writable,
                  struct sj_sums **sums);
 
-/* Makes a new file for `pages` pages, all of them marked, in place of one that may be there;
- * complete and synced when it appears. SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
-int sj_sums_create(const char *path, const uint8_t uuid[16], uint64_t reserved, uint32_t mode,
-                   uint64_t pages, struct sj_sums **sums);
+struct sj_sums_spec {
+    const uint8_t *uuid; /* of the segment */
+    uint64_t reserved;
+    uint64_t pages;   /* all of them are going to be marked */
+    uint64_t present; /* checksum of the segment's superblock, which the new sums do not name */
+    bool torn;        /* the other superblock is not whole, and need not be */
+    uint32_t mode;
+};
+
+/* Makes a new file in place of one that may be there; complete and synced when it appears.
+ * SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
+int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_sums **sums);
 
 void sj_sums_close(struct sj_sums *sums);
 
@@ -74,9 +82,6 @@ void sj_sums_announce(struct sj_sums *sums, uint64_t present, uint64_t next);
 
 /* Names that one alone; 0: none. */
 void sj_sums_settle(struct sj_sums *sums, uint64_t present);
-
-/* The sums are new, and the present superblock is that, which they do not name. */
-void sj_sums_begin(struct sj_sums *sums, uint64_t present);
 
 /* Whether both words name one, and one of them is that, or what new sums began with: who wrote the
  * other superblock may have died while doing so. */

@@ -179,18 +179,20 @@ int sj_segment_sums_open(const struct sj_segment *segment, const struct sj_super
 int sj_segment_sums_create(const struct sj_segment *segment, const struct sj_super *super,
                            struct sj_sums **sums)
 {
+    struct sj_sums_spec spec = {
+        .uuid = segment->uuid, .reserved = segment->reserved, .present = super->checksum};
+    enum sj_super_copy copies[2];
     struct stat status;
-    uint64_t pages = 0;
     if (!may_have_sums(segment) || fstat(file_of(segment), &status) != 0)
         return SJ_ENOTFOUND;
-    int error = sj_segment_sums_pages(segment, &pages);
+    spec.mode = status.st_mode & 0666;
+    int error = sj_segment_sums_pages(segment, &spec.pages);
+    if (error == SJ_OK)
+        error = sj_super_copies(file_of(segment), segment->name, copies);
     if (error != SJ_OK)
         return error;
-    error = sj_sums_create(segment->sums_path, segment->uuid, segment->reserved,
-                           status.st_mode & 0666, pages, sums);
-    if (error == SJ_OK)
-        sj_sums_begin(*sums, super->checksum);
-    return error;
+    spec.torn = copies[0] == SJ_SUPER_DAMAGED || copies[1] == SJ_SUPER_DAMAGED;
+    return sj_sums_create(segment->sums_path, &spec, sums);
 }
 
 bool sj_segment_sums_are_known(const struct sj_segment *segment, const struct sj_super *super,
