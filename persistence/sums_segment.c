@@ -118,7 +118,7 @@ static bool may_have_sums(const struct sj_segment *segment)
 int sj_segment_sums_pages(const struct sj_segment *segment, uint64_t *pages)
 {
     uint64_t committed = 0;
-    const off_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
+    const uint64_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
     if (segment->wal == NULL)
         committed = sj_segment_committed(segment);
     else if (pread(segment->wal->file, &committed, sizeof committed, at) != sizeof committed)

@@ -401,7 +401,8 @@ int sj_wal_detach(struct sj_segment *segment, bool last)
     int error = SJ_OK;
     if (wal->attached) {
         sj_wal_stop_thread(wal);
-        if (last && segment->rw_possible) {
+        /* What was not mapped, as the opening failed, is left to the next one with its image. */
+        if (last && segment->rw_possible && segment->base != NULL) {
             error = finish(segment);
             /* Else the next one may succeed with it. */
             if (wal->shared->failed != 0 || sj_segment_is_damaged(segment))

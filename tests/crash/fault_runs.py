@@ -196,7 +196,10 @@ class Life:
             self.progress[self.BEGUN] = number
             try:
                 step.act(self)
-            except fault.errors as error:
+            except Exception as error:
+                unreadable = isinstance(error, sj.CorruptError) and "cannot be read" in str(error)
+                if not unreadable and not isinstance(error, fault.errors):
+                    raise
                 if onwards:
                     return
                 if "nothing more can be changed" in str(error):

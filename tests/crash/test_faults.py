@@ -7,8 +7,8 @@ chooses, or all with SPACEJMP_TEST_FAULTS=all (some minutes).
 What this has found, and would again: a store that was closed with checksums of which some were
 missing, when reading the superblock failed; a lock file that outlived its store; "960 threads use
 the store" for a lock that the kernel refused; a store that seemed to be of another boot, because
-its process had no descriptor left; reads that were interrupted or short, taken for damage; an image
-in memory that nobody could find any more.
+its process had no descriptor left; a crash when a store with a log could not be mapped; reads that
+were interrupted or short, taken for damage; an image in memory that nobody could find any more.
 """
 
 from __future__ import annotations
