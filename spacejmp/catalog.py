@@ -86,6 +86,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalog", "Rebuilt"]
 
 _REMOVED = ".removed-"
+_NO_UUID = bytes(16).hex()
 
 
 class Rebuilt(NamedTuple):
@@ -571,11 +572,13 @@ class Catalog:
         with contextlib.suppress(SpaceJmpError):
             if (record := self._read_record(name)) is not None:
                 return record.uuid
-        return bytes(16)
+        return bytes.fromhex(_NO_UUID)
 
     def _finish_removal(self, removed: str) -> None:
         """Clear away what belonged to a segment that was removed, itself last."""
         uuid, _, name = os.path.basename(removed)[len(_REMOVED) :].partition("-")
+        if uuid == _NO_UUID:  # who removed it could not read it
+            uuid = self._uuid_of(name, removed).hex()
         if status_of(self._segment_file(name)) is None:
             clear_belongings(self._segment_file(name))
             unlink_if_there(self._record_file(name))
