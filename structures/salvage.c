@@ -37,7 +37,9 @@ bool salvage_grow(struct sj_salvage *salvage, void **items, uint64_t count, uint
 
 void salvage_tell(struct sj_salvage *salvage, uint64_t at, uint32_t structure, const char *reason)
 {
-    if (salvage->findings < FINDINGS_MAX)
+    if (salvage->findings < FINDINGS_MAX &&
+        salvage_grow(salvage, (void **)&salvage->finding, salvage->findings,
+                     &salvage->findings_room, sizeof *salvage->finding))
         salvage->finding[salvage->findings] =
             (struct sj_salvage_finding){salvage_offset(salvage, at), structure, reason};
     salvage->findings++;
@@ -268,12 +270,8 @@ int sj_salvage_open(const char *path, const struct sj_remains_hint *hint,
         return error;
     }
     salvage->segment = &salvage->remains->segment;
-    salvage->finding = malloc(FINDINGS_MAX * sizeof *salvage->finding);
-    salvage->no_memory = salvage->finding == NULL;
-    if (!salvage->no_memory) {
-        tell_pages(salvage);
-        salvage_scan(salvage);
-    }
+    tell_pages(salvage);
+    salvage_scan(salvage);
     if (!salvage->no_memory)
         find_structures(salvage);
     if (!salvage->no_memory)
@@ -322,7 +320,9 @@ const struct sj_salvage_finding *sj_salvage_finding(const struct sj_salvage *sal
                                                     uint64_t number, uint64_t *all)
 {
     *all = salvage->findings;
-    return number < salvage->findings && number < FINDINGS_MAX ? &salvage->finding[number] : NULL;
+    return number < salvage->findings && number < salvage->findings_room && number < FINDINGS_MAX
+               ? &salvage->finding[number]
+               : NULL;
 }
 
 /* ------------------------------------------------------------------ reading */

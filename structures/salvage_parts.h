@@ -72,7 +72,7 @@ struct sj_salvage {
     bool broken_heap; /* descriptors of some chunk are damaged */
     uint64_t *order;  /* blocks by owner: numbers of leaves, then of tables */
     struct sj_salvage_finding *finding;
-    uint64_t findings;
+    uint64_t findings, findings_room;
     bool no_memory;
 };
 

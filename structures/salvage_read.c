@@ -108,20 +108,23 @@ static bool in_order(const struct sj_salvage *salvage, const struct salvage_bloc
     return low != NULL && high != NULL && low->key[before] >= high->key[after];
 }
 
-/* Whether a key begins as those of its leaf do, as far as these can be read: all share that. */
+/* Whether a key begins as one of those beside it does, if any can be read: all of a leaf share
+ * that. */
 static bool has_prefix(const struct sj_salvage *salvage, const struct sj_btree_leaf *leaf,
-                       uint32_t count, const struct btree_text *text)
+                       uint32_t slot, uint32_t count, const struct btree_text *text)
 {
-    uint32_t skip = leaf->node.aux, alike = 0, others = 0;
-    for (uint32_t i = 0; i < count && skip != 0; i++) {
-        const struct sj_entry *entry = sj_entry_at(salvage->segment, leaf->slot[i]);
-        if (entry == NULL || sj_entry_key(entry) == text->bytes)
+    uint32_t skip = leaf->node.aux, others = 0;
+    for (uint32_t step = 1; step <= 3 && step < count && skip != 0; step++) {
+        uint32_t beside_it = (slot + (step == 3 ? count - 1 : step)) % count;
+        const struct sj_entry *entry = sj_entry_at(salvage->segment, leaf->slot[beside_it]);
+        if (entry == NULL || beside_it == slot)
             continue;
         others++;
-        alike += entry->key_size >= skip && text->size >= skip &&
-                 memcmp(sj_entry_key(entry), text->bytes, skip) == 0;
+        if (entry->key_size >= skip && text->size >= skip &&
+            memcmp(sj_entry_key(entry), text->bytes, skip) == 0)
+            return true;
     }
-    return 2 * alike >= others;
+    return others == 0;
 }
 
 /* What is not as it should be, of an entry that can be read. */
@@ -139,7 +142,7 @@ static bool leaf_is_odd(const struct sj_salvage *salvage, const struct salvage_b
         return !in_order(salvage, block, slot, count);
     struct btree_text text = {item->key.bytes, item->key.size};
     return leaf->key[slot] != text_fragment(text, leaf->node.aux) ||
-           !has_prefix(salvage, leaf, count, &text);
+           !has_prefix(salvage, leaf, slot, count, &text);
 }
 
 enum salvage_verdict salvage_leaf_entry(const struct sj_salvage *salvage,

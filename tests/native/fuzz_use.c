@@ -405,9 +405,7 @@ static void salvage_all(struct user *user)
     for (uint32_t i = 0; i < sj_salvage_count(salvage); i++) {
         read_bytes(user, (const uint8_t *)sj_salvage_structure(salvage, i)->name,
                    sj_salvage_structure(salvage, i)->name_bytes);
-        read_salvaged(user, salvage, i, SJ_SALVAGE_SOUND);
-        read_salvaged(user, salvage, i, SJ_SALVAGE_SUSPECT);
-        read_salvaged(user, salvage, i, SJ_SALVAGE_ODD);
+        read_salvaged(user, salvage, i, (enum sj_salvage_grade)below(user, 3));
     }
     sj_salvage_close(salvage);
 }

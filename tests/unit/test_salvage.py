@@ -108,7 +108,11 @@ def examine(original: Original, damage: Damage, *, named: bool = True, sums: boo
     for at, raw in damage:
         patch(original.file, at, raw)
     try:
-        sound, everything = read_all(original.home, False), read_all(original.home, True)
+        with Remains("genes", home=original.home) as remains:
+            sound, everything = (
+                {root.name: dict(remains.items(root, suspects=suspects)) for root in remains.roots}
+                for suspects in (False, True)
+            )
     finally:
         for at, raw in damage:
             patch(original.file, at, original.raw[at : at + len(raw)])
@@ -404,3 +408,17 @@ def test_a_failure_leaves_no_new_store(original: Original) -> None:
     with pytest.raises(KeyboardInterrupt):
         sj.salvage("genes", "saved", home=original.home, progress=stop)
     assert sj.Catalog(original.home).names() == ["genes"]
+
+
+def test_a_file_that_is_cut_while_it_is_read_gives_nothing_wrong(
+    original: Original, file: Path
+) -> None:
+    with Remains("genes", home=original.home) as remains:
+        os.truncate(file, len(original.raw) // 3 // PAGE * PAGE)
+        found = {root.name: dict(remains.items(root)) for root in remains.roots}
+        report = remains.report("", remains.roots)
+    assert report.lost_pages > 0
+    assert sum(map(len, found.values())) > 100
+    for name, items in found.items():
+        assert items.items() <= original.items[name].items()
+    assert sum(map(len, found.values())) < sum(map(len, original.items.values()))
