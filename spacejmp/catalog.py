@@ -34,7 +34,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, Literal, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 from spacejmp._space import attached_spaces, segment_create, segment_inspect
 from spacejmp.arena import ARENA_END, ARENA_START, DEFAULT_RESERVED, GIB, check_base, check_reserved
@@ -73,6 +73,7 @@ from spacejmp.persistence.errors import (
 )
 from spacejmp.records import (
     RECORD_BYTES_MAX,
+    Rebuilt,
     SegmentRecord,
     VasRecord,
     decode_record,
@@ -83,25 +84,10 @@ from spacejmp.records import (
 if TYPE_CHECKING:
     from spacejmp._space import SegmentInfo
 
-__all__ = ["Catalog", "Rebuilt"]
+__all__ = ["Catalog"]
 
 _REMOVED = ".removed-"
 _NO_UUID = bytes(16).hex()
-
-
-class Rebuilt(NamedTuple):
-    """What `Catalog.rebuild` has found.
-
-    Attributes
-    ----------
-    records : tuple of VasRecord
-        The VASes whose records are now in order.
-    problems : tuple of SpaceJmpError
-        One for each segment file that cannot be part of the catalog.
-    """
-
-    records: tuple[VasRecord, ...]
-    problems: tuple[SpaceJmpError, ...]
 
 
 class Catalog:

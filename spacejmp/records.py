@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgpack
 
 from spacejmp.arena import is_extent
-from spacejmp.persistence.errors import CorruptError, VersionError
+from spacejmp.persistence.errors import CorruptError, SpaceJmpError, VersionError
 
 if TYPE_CHECKING:
     from spacejmp._space import SegmentInfo
 
 __all__ = [
     "RECORD_BYTES_MAX",
+    "Rebuilt",
     "SegmentRecord",
     "VasRecord",
     "decode_record",
@@ -85,6 +86,21 @@ class VasRecord(NamedTuple):
     def segment(self) -> SegmentRecord:
         """The only segment (I1)."""
         return self.segments[0]
+
+
+class Rebuilt(NamedTuple):
+    """What `Catalog.rebuild` has found.
+
+    Attributes
+    ----------
+    records : tuple of VasRecord
+        The VASes whose records are now in order.
+    problems : tuple of SpaceJmpError
+        One for each segment file that cannot be part of the catalog.
+    """
+
+    records: tuple[VasRecord, ...]
+    problems: tuple[SpaceJmpError, ...]
 
 
 def record_of(info: SegmentInfo) -> VasRecord:
