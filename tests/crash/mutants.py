@@ -57,7 +57,7 @@ def tests(names: str) -> tuple[Killer, ...]:
 # What may notice a mutant, in the order to try: by a word in the file's name, and whether it is a
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
-    ("lock", None, tests("lock")),
+    ("/lock", None, tests("lock")),
     ("wal_sums", None, tests("wal_sums sums_crash")),
     ("wal_", True, tests("wal_damage wal_crash wal_sums")),
     ("wal_", None, tests("wal_damage wal_crash wal_log wal_kill syncs wal_sums sums_crash")),
@@ -78,7 +78,11 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
             *tests("hashmap_crash"),
         ),
     ),
-    ("", True, (*tests("damage log_damage segment heap hostile sums"), FUZZ)),
+    (
+        "",
+        True,
+        (*tests("damage log_damage segment heap hostile sums tree_damage hashmap_damage"), FUZZ),
+    ),
     (
         "",
         None,

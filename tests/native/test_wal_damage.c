@@ -232,9 +232,22 @@ static void a_record_that_makes_no_sense_is_damage(void)
     DAMAGED((record->flags = SJ_WAL_COMMIT, seal()), "that has not begun");
 }
 
+/* The record has this range alone, and room for `room` bytes of it. */
+static void one_range(uint64_t offset, uint64_t range_bytes, uint64_t room)
+{
+    record->ranges = 1;
+    record->bytes = sizeof *record + sizeof *range + room;
+    range->offset = offset;
+    range->bytes = range_bytes;
+    batch->bytes = record->bytes;
+    seal();
+}
+
 static void a_range_that_makes_no_sense_is_damage(void)
 {
     const char *expected = "range makes no sense";
+    DAMAGED(one_range(record->committed - 8, 16, 16), expected);
+    DAMAGED(one_range(record->committed - 32, 16, 8), expected);
     DAMAGED((record->ranges++, seal()), expected);
     DAMAGED((record->ranges = 0, seal()), "more bytes than ranges");
     DAMAGED((range->offset += 4, seal()), expected);
@@ -334,6 +347,24 @@ static void a_commit_that_did_not_come_about_is_forgotten(void)
     world_abandon(segment, true);
 }
 
+/* The log on disk is not what was written to it: nothing says then that the store is clean. */
+static void a_log_that_changes_meanwhile_is_damage(void)
+{
+    struct sj_segment *segment;
+    for (uint32_t i = 0; i < 3; i++)
+        write_file(store.path[i], store.bytes[i], store.size[i]);
+    take();
+    CHECK_OK(open_store(&segment));
+    segment->wal->stop = true;
+    int fd = open(store.path[log_number + 1], O_WRONLY);
+    static const char zeros[512];
+    CHECK(fd >= 0 && pwrite(fd, zeros, sizeof zeros, (off_t)store.at) == (ssize_t)sizeof zeros);
+    CHECK(fsync(fd) == 0);
+    close(fd);
+    CHECK(sj_segment_close(segment, true) == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "were written") != NULL);
+}
+
 int main(void)
 {
     char command[128];
@@ -353,6 +384,7 @@ int main(void)
     the_header_is_of_the_epoch();
     a_log_file_is_there_whole();
     a_commit_that_did_not_come_about_is_forgotten();
+    a_log_that_changes_meanwhile_is_damage();
     make(2);
     the_next_epoch_goes_on_where_the_one_before_ended();
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
