@@ -84,7 +84,7 @@ static void superblocks_are_what_this_version_can_read(void)
     OUTSIDE((super.base = SJ_ARENA_END - SJ_GIB, super.reserved = 2 * SJ_GIB));
     OUTSIDE(super.reserved += SJ_PAGE);
     OUTSIDE(super.reserved = 0);
-    REFUSED(super.name_bytes = 0, SJ_ECORRUPT);
+    REFUSED((super.name_bytes = 0, super.name[0] = '\0'), SJ_ECORRUPT);
     REFUSED((super.name_bytes = 256, memset(super.name, 'n', 256)), SJ_ECORRUPT);
     REFUSED(super.name[1] = '\0', SJ_ECORRUPT);
 }

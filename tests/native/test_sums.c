@@ -476,6 +476,37 @@ static void what_a_recovery_changes_is_marked(void)
     is_verified("recovered");
 }
 
+/* Two roots of one map; then a block that is the map's and free. */
+static void each_block_has_one_owner(void)
+{
+    struct sj_check_report report;
+    struct sj_root *root;
+    struct sj_hashmap map;
+    make_closed("owners");
+    struct sj_segment *segment = test_reopen("owners");
+    CHECK_OK(sj_root_find(segment, "map", 3, &root));
+    uint64_t pointer = root->pointer;
+    CHECK_OK(sj_hashmap_open(segment, pointer, &map));
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_root_add(segment, "again", 5, SJ_KIND_HASHMAP, 1, 1, pointer));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK(sj_check(segment, &report) == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "one structure alone") != NULL);
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_root_remove(segment, "again", 5));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_check(segment, &report));
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_free(segment, map.head->directory));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK(sj_check(segment, &report) == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "are free") != NULL);
+    CHECK_OK(sj_segment_close(segment, false));
+}
+
 static void a_repair_makes_sums_of_what_is_there(void)
 {
     struct sj_check_report report;
@@ -561,6 +592,7 @@ int main(void)
     the_file_of_another_segment_is_not_believed();
     one_state_is_named_when_all_is_well();
     what_a_recovery_changes_is_marked();
+    each_block_has_one_owner();
     a_repair_makes_sums_of_what_is_there();
     every_page_is_described();
     return 0;
