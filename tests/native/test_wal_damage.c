@@ -6,6 +6,7 @@
  */
 #include "wal_world.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -365,6 +366,49 @@ static void a_log_that_changes_meanwhile_is_damage(void)
     CHECK(strstr(sj_error_detail(), "were written") != NULL);
 }
 
+/* What nobody was told is durable is not there any more, after a log that failed. */
+static void the_image_of_a_failed_log_is_not_used(void)
+{
+    struct sj_segment *segment;
+    struct world world;
+    struct model model = {.digest = store.after};
+    for (uint32_t i = 0; i < 3; i++)
+        write_file(store.path[i], store.bytes[i], store.size[i]);
+    for (uint32_t round = 0; round < 2; round++) {
+        CHECK_OK(open_store(&segment));
+        segment->wal->stop = true;
+        CHECK(world_find(&world, segment));
+        CHECK(world_contents(&world) == store.after);
+        if (round == 0) {
+            CHECK_OK(world_change(&world, &model, 0, 40, 9));
+            CHECK(world_contents(&world) != store.after);
+            segment->wal->shared->failed = EIO;
+            CHECK_OK(sj_segment_close(segment, false));
+        }
+    }
+    world_abandon(segment, true);
+}
+
+/* A checkpoint of an epoch that was closed, and the next one is not there. */
+static void a_closed_epoch_has_a_next_one(void)
+{
+    struct sj_segment *segment;
+    for (uint32_t i = 0; i < 3; i++)
+        write_file(store.path[i], store.bytes[i], store.size[i]);
+    CHECK_OK(open_store(&segment));
+    segment->wal->stop = true;
+    char *zeros = calloc(1, store.size[log_number + 1]);
+    int fd = open(store.path[log_number + 1], O_WRONLY);
+    CHECK(fd >= 0 && zeros != NULL);
+    CHECK(pwrite(fd, zeros, store.size[log_number + 1], 0) == (ssize_t)store.size[log_number + 1]);
+    CHECK(fsync(fd) == 0);
+    close(fd);
+    free(zeros);
+    CHECK(sj_wal_checkpoint(segment) == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "ends too early") != NULL);
+    world_abandon(segment, true);
+}
+
 int main(void)
 {
     char command[128];
@@ -387,6 +431,8 @@ int main(void)
     a_log_that_changes_meanwhile_is_damage();
     make(2);
     the_next_epoch_goes_on_where_the_one_before_ended();
+    a_closed_epoch_has_a_next_one();
+    the_image_of_a_failed_log_is_not_used();
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     CHECK(system(command) == 0);
     printf("ok\n");
