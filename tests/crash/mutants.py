@@ -354,7 +354,10 @@ def markdown(verdicts: list[Verdict], spared: dict[str, list[Change]], seconds: 
     killed = Counter(verdict.mutant.kind for verdict in verdicts if verdict.killer is not None)
     left = Counter(mutant.kind for mutants in spared.values() for mutant in mutants)
     by = Counter(verdict.killer[0] for verdict in verdicts if verdict.killer is not None)
-    whole = f"{len(verdicts)} mutants, {killed.total()} killed, in {seconds / 60:.0f} minutes"
+    whole = f"{len(verdicts)} mutants, {killed.total()} killed"
+    if seconds > 0:
+        whole += f", in {seconds / 60:.0f} minutes"
+    survivors = [verdict.mutant.name for verdict in verdicts if verdict.killer is None]
     lines = [
         f"{whole}; {left.total()} more are justified.",
         "",
@@ -373,6 +376,9 @@ def markdown(verdicts: list[Verdict], spared: dict[str, list[Change]], seconds: 
         "| --- | ---: |",
         *(f"| {reason} | {len(mutants)} |" for reason, mutants in spared.items()),
     ]
+    if survivors:
+        lines += ["", "Not noticed, and not justified:", ""]
+        lines += [f"- `{name}`" for name in survivors]
     return "\n".join(lines)
 
 

@@ -133,6 +133,14 @@ static void directory_and_tables_are_what_they_say(void)
     all_find(&table->node.count, 2, 5);
     all_find(&table->pattern, 8, 1);
     is_found(&table->zero[3], 8, 1, check);
+    uint32_t twin = 1;
+    uint64_t last_table = directory->segment[(1u << directory->depth) - 1];
+    while (twin < 1u << directory->depth &&
+           directory->segment[twin] != directory->segment[twin - 1])
+        twin++;
+    if (twin < 1u << directory->depth)
+        is_found(&directory->segment[twin], 8,
+                 last_table == directory->segment[twin] ? nowhere : last_table, check);
     is_found(&head->node.count, 2, 3, check);
     uint32_t slot;
     struct sj_hashmap_bucket *bucket = first_used_bucket(world, &slot);
