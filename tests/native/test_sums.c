@@ -420,14 +420,6 @@ static void the_file_of_another_segment_is_not_believed(void)
     is_unknown("mine");
 }
 
-static bool is_settled(const struct sj_segment *segment)
-{
-    struct sj_super super;
-    uint64_t which;
-    CHECK_OK(sj_super_read(segment->fd, segment->name, &super, &which));
-    return !sj_sums_explain_torn(segment->sums, super.checksum);
-}
-
 /* Two states are named while a superblock is written, and at no other time. */
 static void one_state_is_named_when_all_is_well(bool once_more)
 {
