@@ -55,6 +55,7 @@ cdef extern from "structures/btree.h" nogil:
     struct sj_btree_cursor:
         sj_btree_leaf *leaf
         uint32_t at
+        uint64_t hops
 
     struct sj_btree_bulk:
         pass

@@ -34,6 +34,7 @@ struct sj_btree {
 struct sj_btree_cursor {
     struct sj_btree_leaf *leaf;
     uint32_t at;
+    uint64_t hops; /* leaves that it has gone on to */
 };
 
 /* Makes an empty tree; in the plan of an operation that the caller has begun (the caller adds

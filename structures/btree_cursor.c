@@ -27,15 +27,25 @@ static bool follows(const struct sj_btree *tree, const struct sj_btree_leaf *lea
     return first.bytes != NULL && second.bytes != NULL && text_compare(first, second) < 0;
 }
 
+/* The cursor leaves its leaf for another one. False when it has been to more than there can be:
+ * links of leaves whose keys are out of order may lead in a circle. */
+static bool hop(const struct sj_btree *tree, struct sj_btree_cursor *cursor)
+{
+    uint64_t hops = cursor->hops + 1;
+    *cursor = nowhere;
+    cursor->hops = hops;
+    return hops <= sj_segment_committed(tree->segment) / sizeof(struct sj_btree_leaf);
+}
+
 /* The cursor goes from the end of a leaf to the first item of the next one, if there is one. */
 static int to_next(const struct sj_btree *tree, struct sj_btree_cursor *cursor)
 {
     struct sj_btree_leaf *leaf = cursor->leaf;
-    *cursor = nowhere;
+    bool hopped = hop(tree, cursor);
     if (leaf->next == 0)
         return SJ_OK;
     struct sj_btree_leaf *next = leaf_at(tree, leaf->next, 1);
-    if (SJ_UNLIKELY(next == NULL || leaf->node.count == 0 ||
+    if (SJ_UNLIKELY(!hopped || next == NULL || leaf->node.count == 0 ||
                     !follows(tree, leaf, leaf->node.count - 1u, next, 0)))
         return damaged_leaf(tree, leaf->next);
     prefetch_leaf(next->next);
@@ -47,11 +57,11 @@ static int to_next(const struct sj_btree *tree, struct sj_btree_cursor *cursor)
 static int to_previous(const struct sj_btree *tree, struct sj_btree_cursor *cursor)
 {
     struct sj_btree_leaf *leaf = cursor->leaf;
-    *cursor = nowhere;
+    bool hopped = hop(tree, cursor);
     if (leaf->previous == 0)
         return SJ_OK;
     struct sj_btree_leaf *previous = leaf_at(tree, leaf->previous, 1);
-    if (SJ_UNLIKELY(previous == NULL || leaf->node.count == 0 ||
+    if (SJ_UNLIKELY(!hopped || previous == NULL || leaf->node.count == 0 ||
                     !follows(tree, previous, previous->node.count - 1u, leaf, 0)))
         return damaged_leaf(tree, leaf->previous);
     prefetch_leaf(previous->previous);
@@ -135,7 +145,7 @@ int sj_btree_last(const struct sj_btree *tree, struct sj_btree_cursor *cursor)
     *cursor = nowhere;
     int error = edge(tree, true, &leaf);
     if (error == SJ_OK && leaf->node.count > 0)
-        *cursor = (struct sj_btree_cursor){leaf, leaf->node.count - 1u};
+        *cursor = (struct sj_btree_cursor){leaf, leaf->node.count - 1u, 0};
     return error;
 }
 
@@ -163,7 +173,7 @@ int sj_btree_select(const struct sj_btree *tree, uint64_t rank, struct sj_btree_
     struct sj_btree_leaf *leaf = leaf_at(tree, at, height != 0);
     if (SJ_UNLIKELY(leaf == NULL || rank >= leaf->node.count))
         return damaged_leaf(tree, at);
-    *cursor = (struct sj_btree_cursor){leaf, (uint32_t)rank};
+    *cursor = (struct sj_btree_cursor){leaf, (uint32_t)rank, 0};
     return SJ_OK;
 }
 

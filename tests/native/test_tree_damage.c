@@ -144,7 +144,7 @@ static int shrink(void)
 /* The same from the second leaf, or the second node above leaves, until all is gone. */
 static int shrink_from(const struct sj_btree_leaf *begin)
 {
-    struct sj_btree_cursor cursor = {(struct sj_btree_leaf *)(uintptr_t)begin, 0};
+    struct sj_btree_cursor cursor = {(struct sj_btree_leaf *)(uintptr_t)begin, 0, 0};
     struct sj_item item;
     uint32_t got;
     int error = sj_btree_read(&tree, &cursor, false, 1, &item, &got);
@@ -256,10 +256,42 @@ static void leaves_follow_each_other(void)
     is_found(&leaf[2]->previous, 8, (uintptr_t)leaf[2], read_backward);
     is_found(&leaf[0]->next, 8, (uintptr_t)leaf[2], check);
     is_found(&leaf[1]->previous, 8, 0, check);
-    struct sj_btree_cursor cursor = {leaf[0], leaf[0]->node.count};
+    struct sj_btree_cursor cursor = {leaf[0], leaf[0]->node.count, 0};
     CHECK(read_on(cursor, false) == SJ_ECORRUPT);
-    cursor = (struct sj_btree_cursor){(struct sj_btree_leaf *)low, 0};
+    cursor = (struct sj_btree_cursor){(struct sj_btree_leaf *)low, 0, 0};
     CHECK(read_on(cursor, false) == SJ_ECORRUPT);
+}
+
+/* Leaves whose keys are out of order can lead in a circle though each follows the one before it:
+ * reading such a tree went on for ever. */
+static void a_circle_of_leaves_ends(void)
+{
+    struct sj_btree_cursor cursor;
+    struct sj_item items[64];
+    uint32_t got;
+    int error = SJ_OK;
+    leaf[0]->key[0] = leaf[2]->key[0];
+    if (bytes)
+        leaf[0]->slot[0] = leaf[2]->slot[0];
+    leaf[1]->next = (uintptr_t)leaf[0];
+    CHECK_OK(sj_btree_first(&tree, &cursor));
+    while (error == SJ_OK) {
+        CHECK(cursor.leaf != NULL);
+        error = sj_btree_read(&tree, &cursor, false, 64, items, &got);
+    }
+    CHECK(error == SJ_ECORRUPT);
+    restore();
+    leaf[1]->previous = (uintptr_t)leaf[2]; /* and the other way round */
+    leaf[2]->key[leaf[2]->node.count - 1u] = leaf[0]->key[0];
+    if (bytes)
+        leaf[2]->slot[leaf[2]->node.count - 1u] = leaf[0]->slot[0];
+    cursor = (struct sj_btree_cursor){leaf[2], 0, 0};
+    for (error = SJ_OK; error == SJ_OK;) {
+        CHECK(cursor.leaf != NULL);
+        error = sj_btree_read(&tree, &cursor, true, 64, items, &got);
+    }
+    CHECK(error == SJ_ECORRUPT);
+    restore();
 }
 
 /* Before two leaves become one, or one becomes two, all that changes is looked at. */
@@ -427,6 +459,7 @@ int main(void)
         nodes_are_what_their_level_says();
         nodes_lie_where_they_can();
         leaves_follow_each_other();
+        a_circle_of_leaves_ends();
         neighbours_are_neighbours();
         a_tree_is_not_that_high();
         a_walk_ends();
