@@ -33,6 +33,8 @@ bool sj_segment_freeze(struct sj_segment *segment, uint64_t at)
 {
     uint64_t base = (uint64_t)(uintptr_t)segment->base;
     sj_segment_set_damaged(segment, at);
+    if (segment->mapped_at != base)
+        return true; /* its addresses are another one's, and nobody uses it */
     uint64_t end = segment->frozen ? segment->backed : segment->reserved;
     uint64_t backed = sj_guard_backed(segment->fd, end);
     if (!segment->frozen && !sj_guard_copy(base, backed, segment->fd))
@@ -51,12 +53,13 @@ static bool lost(void *owner, uint64_t at)
 
 int sj_segment_guard(struct sj_segment *segment)
 {
-    return sj_guard_add(segment->base, segment->reserved, lost, segment);
+    const void *at = (const void *)(uintptr_t)segment->mapped_at;
+    return sj_guard_add(at, segment->reserved, lost, segment);
 }
 
 void sj_segment_unguard(struct sj_segment *segment)
 {
-    sj_guard_remove(segment->base);
+    sj_guard_remove((const void *)(uintptr_t)segment->mapped_at);
 }
 
 int sj_segment_check_backing(struct sj_segment *segment)

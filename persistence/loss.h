@@ -44,9 +44,9 @@
 #define SJ_LOST_LOCK  UINT64_MAX
 #define SJ_LOST_IMAGE (UINT64_MAX - 1)
 
-/* Guards the mapped segment. SJ_ENOMEM. */
+/* Guards the segment where it is mapped. SJ_ENOMEM. */
 int sj_segment_guard(struct sj_segment *segment);
-/* Before it is unmapped. */
+/* Before it is unmapped there, or moved. */
 void sj_segment_unguard(struct sj_segment *segment);
 
 /* Sets `damaged`: nothing that is done from now on counts. Async-signal-safe. */

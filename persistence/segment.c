@@ -45,29 +45,6 @@ int sj_segment_damaged(const struct sj_segment *segment, uint64_t at, const char
                     segment->name, expected, (unsigned long long)at);
 }
 
-int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[512], occupant[400] = "an unknown mapping";
-    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-        unsigned long long first, end;
-        int name_at = 0;
-        if (sscanf(line, "%llx-%llx %*s %*s %*s %*s %n", &first, &end, &name_at) < 2)
-            continue;
-        if (first < base + bytes && end > base) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(occupant, sizeof occupant, "%.390s", line[name_at] ? line + name_at : line);
-            break;
-        }
-    }
-    if (maps != NULL)
-        fclose(maps);
-    return sj_error(SJ_EADDRESS,
-                    "%s needs the addresses 0x%llx–0x%llx, which are taken by %s: detach that "
-                    "first, or make the store with another base=",
-                    path, (unsigned long long)base, (unsigned long long)(base + bytes), occupant);
-}
-
 /* mmap, of a range that is free. The kernel knows no MAP_FIXED_NOREPLACE beside the flags that it
  * validates: then the range is taken first. */
 static void *map_at(const struct sj_segment *segment, void *want, int protection)
@@ -104,6 +81,7 @@ static int map(struct sj_segment *segment, const char *path, uint64_t base)
     segment->base = got;
     segment->root_page = (struct sj_root_page *)(segment->base + SJ_ROOT_PAGE_AT);
     segment->log = (struct sj_log *)(segment->base + SJ_LOG_AT);
+    segment->mapped_at = base;
     return sj_segment_guard(segment);
 }
 
@@ -149,9 +127,9 @@ static int check_clean(const struct sj_segment *segment, const char *path,
 static int discard(struct sj_segment *segment, bool last)
 {
     int error = segment->wal == NULL ? SJ_OK : sj_wal_detach(segment, last);
-    if (segment->base != NULL) {
+    if (segment->mapped_at != 0) {
         sj_segment_unguard(segment);
-        munmap(segment->base, segment->reserved);
+        munmap((void *)(uintptr_t)segment->mapped_at, segment->reserved);
     }
     sj_segment_sums_end(segment);
     if (segment->fd >= 0)

@@ -36,7 +36,7 @@ struct sj_sums;
 struct sj_wal;
 
 struct sj_segment {
-    char *base;                     /* where it is mapped: always the base on media */
+    char *base;                     /* on media; it is mapped there, or moved aside */
     struct sj_root_page *root_page; /* base + SJ_ROOT_PAGE_AT: has `committed` */
     struct sj_log *log;             /* base + SJ_LOG_AT */
     const struct sj_domain *domain;
@@ -53,6 +53,7 @@ struct sj_segment {
     bool writable;    /* opened for writing */
     bool rw_possible; /* the file can be written, if only to recover it */
     bool dirty;       /* written to since it was opened */
+    uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;
     uint64_t lost_at; /* damaged: the address that was found lost first */
@@ -117,6 +118,15 @@ SJ_API int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writ
  * clean, unless it is damaged. The object is gone also when this fails (SJ_EIO, SJ_EDAMAGED when
  * the loss is found here). */
 SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
+
+/*
+ * Moves the segment's page tables: its mapping is at `to` then, a multiple of 1 GiB like where it
+ * is now. Nobody uses its addresses meanwhile. `vacant`: the caller knows that the target
+ * is free; else it is reserved first. SJ_EADDRESS: something is there; SJ_ENOMEM; SJ_EDAMAGED: a
+ * mapping that has lost pages is not moved. After a failure it is where it was.
+ * Cost: two or three system calls, whatever the size.
+ */
+int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant);
 
 /* Writes everything to the file's storage (fsync). SJ_EIO, SJ_EDAMAGED. */
 SJ_API int sj_segment_sync(struct sj_segment *segment);

@@ -10,6 +10,7 @@ cdef extern from "persistence/error.h" nogil:
         SJ_ENOTFOUND
         SJ_EEXISTS
         SJ_EBUSY
+        SJ_EINTR
         SJ_ECORRUPT
         SJ_EDETACHED
         SJ_EINVAL
@@ -103,7 +104,7 @@ cdef extern from "spacejmp/space.h" nogil:
 
     int sj_space_attach(const char *segment_path, const char *lock_path,
                         const sj_attach_options *options, sj_space **space)
-    int sj_space_detach(sj_space *space)
+    int sj_space_detach(sj_space *space, const sj_wait *wait)
     bint sj_space_nth(size_t index, char *name, uint64_t *base, uint64_t *reserved)
     uint64_t sj_space_changes(const sj_space *space)
     uint32_t sj_space_forks()
@@ -122,10 +123,15 @@ cdef extern from "spacejmp/hold.h" nogil:
     int sj_enter_read(sj_space *space, const sj_wait *wait)
     int sj_enter_write(sj_space *space, const sj_wait *wait)
     int sj_leave(sj_space *space)
+    int sj_return(const sj_wait *wait)
 
 
 # Raises the exception of an error code of the core, with what the thread's last failure found.
 cdef int raise_error(int code) except -1
+
+
+# What sj_leave has returned: waits for the space that is current again, or raises.
+cdef int after_leaving(int error) except -1
 
 
 # Leaves a space whose changes have to reach the disk, without the GIL.
@@ -170,8 +176,9 @@ cdef class Space:
         cdef sj_space *space = self.space if self.space is not NULL else sj_current()
         if space.segment.wal is not NULL:
             return leave_and_wait(space)
-        if sj_leave(space) == SJ_EDAMAGED:
-            return raise_error(SJ_EDAMAGED)
+        cdef int error = sj_leave(space)
+        if error != SJ_OK:
+            return after_leaving(error)
         return 0
 
     cdef inline void changed(self) noexcept:

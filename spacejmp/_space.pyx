@@ -54,10 +54,28 @@ cdef int raise_waited(int error, list raised) except -1:
     return raise_error(error)
 
 
+cdef int return_home() except -1:
+    """Waits until the space that the thread is in again has its addresses."""
+    cdef list raised = []
+    cdef sj_wait wait = sj_wait(-1.0, poll_signals, <void *>raised)
+    cdef int error
+    with nogil:
+        error = sj_return(&wait)
+    return 0 if error == SJ_OK else raise_waited(error, raised)
+
+
+cdef int after_leaving(int error) except -1:
+    if error == SJ_EBUSY:
+        return return_home()
+    return raise_error(error) if error == SJ_EDAMAGED else 0
+
+
 cdef int leave_and_wait(sj_space *space) except -1:
     cdef int error
     with nogil:
         error = sj_leave(space)
+    if error == SJ_EBUSY:
+        return return_home()
     return 0 if error == SJ_OK else raise_error(error)
 
 
@@ -151,14 +169,17 @@ cdef class Space:
 
     def __dealloc__(self):
         cdef sj_space *space = self.space
+        cdef sj_wait wait = sj_wait(self.timeout, NULL, NULL)
         if space is not NULL:
             self.space = NULL
             with nogil:
-                sj_space_detach(space)
+                sj_space_detach(space, &wait)
 
     def detach(self):
         """Give the reference back; does nothing when that was done before."""
         cdef sj_space *space = self.space
+        cdef list raised = []
+        cdef sj_wait wait = sj_wait(self.timeout, poll_signals, <void *>raised)
         cdef int error
         if space is NULL:
             return
@@ -172,11 +193,11 @@ cdef class Space:
             raise SpaceBusyError("a thread of this process is inside of the store: leave it first")
         self.space = NULL
         with nogil:
-            error = sj_space_detach(space)
-        if error == SJ_EBUSY:
+            error = sj_space_detach(space, &wait)
+        if error == SJ_EBUSY or error == SJ_EINTR:
             self.space = space
         if error != SJ_OK:
-            raise_error(error)
+            raise_waited(error, raised)
 
     cdef int enter_slowly(self, bint write, double timeout, int error) except -1:
         """Waits for the lock, or says why it is not to be had."""
@@ -357,6 +378,9 @@ cdef class Hold:
         else:
             with nogil:
                 left = sj_leave(space)
+        if left == SJ_EBUSY:
+            return_home()
+            left = SJ_OK
         if error == SJ_OK or left == SJ_EDAMAGED:
             error = left
         # What is raised in the block is not about what was lost: each operation has looked.

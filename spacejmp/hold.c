@@ -13,6 +13,7 @@
 
 #include "persistence/loss.h"
 #include "persistence/wal.h"
+#include "spacejmp/park.h"
 
 #define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
 
@@ -34,7 +35,8 @@ struct slot_entry {
 };
 
 struct thread {
-    struct hold *top; /* the current space's hold; NULL: in none */
+    struct hold *top;        /* the current space's hold; NULL: in none */
+    struct sj_space *active; /* whose addresses it uses (park.h); NULL: none, it waits */
     struct hold hold[SJ_HOLDS_MAX];
     struct slot_entry slots[SLOTS_CACHED];
     struct thread *next; /* in `threads` */
@@ -52,6 +54,7 @@ static void thread_ends(void *ended)
     struct thread *thread = ended;
     while (thread->top != NULL) {
         thread->top->depth = 1;
+        (void)sj_return(&(struct sj_wait){.timeout_s = -1});
         sj_leave(thread->top->space);
     }
     for (uint32_t i = 0; i < SLOTS_CACHED; i++)
@@ -99,6 +102,22 @@ bool sj_holds_any(const struct sj_space *space)
     }
     pthread_mutex_unlock(&list);
     return any;
+}
+
+bool sj_holds_active(const struct sj_space *space)
+{
+    bool any = false;
+    pthread_mutex_lock(&list);
+    for (struct thread *thread = threads; thread != NULL; thread = thread->next)
+        any |= __atomic_load_n(&thread->active, __ATOMIC_ACQUIRE) == space;
+    pthread_mutex_unlock(&list);
+    return any;
+}
+
+void sj_holds_pause(void)
+{
+    if (me != NULL)
+        __atomic_store_n(&me->active, NULL, __ATOMIC_RELEASE);
 }
 
 void sj_holds_forked(void)
@@ -153,6 +172,42 @@ static int find_slot(struct sj_lock *lock, struct sj_lock_slot **slot, bool *bor
     return SJ_OK;
 }
 
+/* Whose addresses the thread uses from now on. */
+static inline void use(struct sj_space *space)
+{
+    __atomic_store_n(&me->active, space, __ATOMIC_RELEASE);
+}
+
+/* Its current space's again, which need not be at home. */
+static inline void use_top(void)
+{
+    use(me->top == NULL ? NULL : me->top->space);
+}
+
+static inline bool is_parked(const struct sj_space *space)
+{
+    return __atomic_load_n(&space->parked, __ATOMIC_ACQUIRE);
+}
+
+/* The same with the space at home. */
+static int use_at_home(struct sj_space *space, const struct sj_wait *wait)
+{
+    use(space);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return SJ_LIKELY(!is_parked(space)) ? SJ_OK : sj_park_home(space, wait);
+}
+
+int sj_holds_visit(struct sj_space *space, struct sj_space **before)
+{
+    *before = me->active;
+    return use_at_home(space, NULL);
+}
+
+void sj_holds_end_visit(struct sj_space *before)
+{
+    use(before);
+}
+
 static inline struct hold *push(struct sj_space *space, enum sj_hold_mode mode, bool owns)
 {
     struct hold *top = me->top == NULL ? me->hold : me->top + 1;
@@ -162,7 +217,8 @@ static inline struct hold *push(struct sj_space *space, enum sj_hold_mode mode, 
 }
 
 /* Enters a space that the thread is in already, or finds out why it cannot. */
-SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode)
+SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode,
+                              const struct sj_wait *wait)
 {
     if (mode > hold->mode)
         return sj_error(SJ_EUPGRADE,
@@ -170,6 +226,11 @@ SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj
                         "wait for each other for ever: use write() or transaction() from the "
                         "beginning",
                         space->segment->name);
+    int error = use_at_home(space, wait);
+    if (error != SJ_OK) {
+        use_top();
+        return error;
+    }
     if (hold == me->top)
         hold->depth++;
     else
@@ -177,7 +238,8 @@ SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj
     return SJ_OK;
 }
 
-static int prepare(struct sj_space *space, enum sj_hold_mode mode, bool *entered)
+static int prepare(struct sj_space *space, enum sj_hold_mode mode, const struct sj_wait *wait,
+                   bool *entered)
 {
     *entered = false;
     if (SJ_UNLIKELY(me == NULL)) {
@@ -193,13 +255,51 @@ static int prepare(struct sj_space *space, enum sj_hold_mode mode, bool *entered
     if (hold == NULL)
         return SJ_OK;
     *entered = true;
-    return enter_again(space, hold, mode);
+    return enter_again(space, hold, mode, wait);
+}
+
+/* The lock was not to be had at once: the thread uses no addresses while it waits. */
+SELDOM static int read_slowly(struct sj_space *space, struct sj_lock_slot *slot,
+                              const struct sj_wait *wait)
+{
+    use(NULL);
+    int error = sj_lock_read_slow(space->lock, slot, wait);
+    if (error == SJ_OK) {
+        use(space);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
+    return error;
+}
+
+SELDOM static int write_slowly(struct sj_space *space, const struct sj_wait *wait)
+{
+    use(NULL);
+    int error = sj_lock_write(space->lock, wait);
+    if (error == SJ_OK) {
+        use(space);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
+    return error;
+}
+
+/* The lock is had, and the space not at home: it comes, or the lock is given back. */
+SELDOM static int come_home(struct sj_space *space, struct sj_lock_slot *slot,
+                            const struct sj_wait *wait)
+{
+    int error = sj_park_home(space, wait);
+    if (error == SJ_OK)
+        return SJ_OK;
+    if (slot != NULL)
+        sj_lock_read_leave(space->lock, slot);
+    else
+        sj_lock_write_leave(space->lock);
+    return error;
 }
 
 int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
 {
     bool entered;
-    int error = prepare(space, SJ_HOLD_READ, &entered);
+    int error = prepare(space, SJ_HOLD_READ, wait, &entered);
     if (SJ_UNLIKELY(error != SJ_OK || entered))
         return error;
     struct sj_lock_slot *slot;
@@ -207,8 +307,13 @@ int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
     error = find_slot(space->lock, &slot, &borrowed);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    error = sj_lock_read(space->lock, slot, wait);
+    use(space);
+    if (SJ_UNLIKELY(!sj_lock_try_read(space->lock, slot)))
+        error = read_slowly(space, slot, wait);
+    if (SJ_UNLIKELY(error == SJ_OK && is_parked(space)))
+        error = come_home(space, slot, wait);
     if (SJ_UNLIKELY(error != SJ_OK)) {
+        use_top();
         if (borrowed)
             sj_lock_give_slot(space->lock, slot);
         return error;
@@ -226,12 +331,19 @@ int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
         return sj_segment_is_damaged(space->segment)
                    ? sj_segment_lost(space->segment)
                    : sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
-    int error = prepare(space, SJ_HOLD_WRITE, &entered);
+    int error = prepare(space, SJ_HOLD_WRITE, wait, &entered);
     if (SJ_UNLIKELY(error != SJ_OK || entered))
         return error;
-    error = sj_lock_write(space->lock, wait);
+    use(space);
+    error = sj_lock_write(space->lock, NULL);
+    if (SJ_UNLIKELY(error == SJ_EBUSY && wait != NULL))
+        error = write_slowly(space, wait);
+    if (SJ_UNLIKELY(error == SJ_OK && is_parked(space)))
+        error = come_home(space, NULL, wait);
     if (SJ_LIKELY(error == SJ_OK))
         push(space, SJ_HOLD_WRITE, true);
+    else
+        use_top();
     return error;
 }
 
@@ -269,6 +381,7 @@ SELDOM static int leave_damaged(struct sj_space *space)
     if (--top->depth > 0)
         return error;
     me->top = top == me->hold ? NULL : top - 1;
+    use_top();
     if (top->owns && top->mode == SJ_HOLD_WRITE)
         return leave_write_slowly(space);
     if (top->owns && top->borrowed)
@@ -286,17 +399,9 @@ SELDOM static int not_current(const struct sj_space *space)
                     space->segment->name);
 }
 
-int sj_leave(struct sj_space *space)
+/* Gives back what the hold that was on top had. */
+static inline int give_back(struct sj_space *space, const struct hold *top)
 {
-    struct thread *thread = me;
-    struct hold *top = thread == NULL ? NULL : thread->top;
-    if (SJ_UNLIKELY(top == NULL || top->space != space))
-        return not_current(space);
-    if (SJ_UNLIKELY(sj_segment_is_damaged(space->segment)))
-        return leave_damaged(space);
-    if (--top->depth > 0)
-        return SJ_OK;
-    thread->top = top == thread->hold ? NULL : top - 1;
     if (!top->owns)
         return SJ_OK;
     if (top->mode == SJ_HOLD_READ) {
@@ -309,4 +414,38 @@ int sj_leave(struct sj_space *space)
         return leave_write_slowly(space);
     sj_lock_write_leave(space->lock);
     return SJ_OK;
+}
+
+/* Leaves, and is in another space again. */
+SELDOM static int leave_nested(struct sj_space *space, const struct hold *top)
+{
+    int error = give_back(space, top);
+    use_top();
+    int returned = sj_return(NULL);
+    return error == SJ_OK ? returned : error;
+}
+
+int sj_return(const struct sj_wait *wait)
+{
+    return me == NULL || me->top == NULL ? SJ_OK : use_at_home(me->top->space, wait);
+}
+
+int sj_leave(struct sj_space *space)
+{
+    struct thread *thread = me;
+    struct hold *top = thread == NULL ? NULL : thread->top;
+    if (SJ_UNLIKELY(top == NULL || top->space != space))
+        return not_current(space);
+    if (SJ_UNLIKELY(sj_segment_is_damaged(space->segment)))
+        return leave_damaged(space);
+    if (--top->depth > 0)
+        return SJ_OK;
+    if (SJ_UNLIKELY(top != thread->hold)) {
+        thread->top = top - 1;
+        return leave_nested(space, top);
+    }
+    thread->top = NULL;
+    int error = give_back(space, top);
+    use(NULL);
+    return error;
 }

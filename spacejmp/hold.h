@@ -41,12 +41,26 @@ SJ_API int sj_enter_write(struct sj_space *space, const struct sj_wait *wait);
  * write hold with a transaction open aborts it. In a `wal` domain it returns when what the hold has
  * committed is on disk; SJ_EIO when that failed: it is left all the same. SJ_EDAMAGED: it is left
  * too, but the files have lost bytes, so what was read in the hold does not count
- * (persistence/loss.h), nor what was changed.
+ * (persistence/loss.h), nor what was changed. SJ_EBUSY: it is left, but the space that is current
+ * again has its addresses taken by one that other threads are inside of: sj_return waits for them.
  */
 SJ_API int sj_leave(struct sj_space *space);
 
+/* Brings the current space home, if it is not. Errors of sj_park_home (park.h). */
+SJ_API int sj_return(const struct sj_wait *wait);
+
 /* Whether a thread of this process is inside of the space, when its lock cannot tell any more. */
 bool sj_holds_any(const struct sj_space *space);
+
+/* Whether a thread uses the space's addresses. (For park.c.) */
+bool sj_holds_active(const struct sj_space *space);
+
+/* The calling thread uses no addresses until sj_return. (For space.c.) */
+void sj_holds_pause(void);
+/* It uses those of a space that it is not inside of yet, which is at home: SJ_EBUSY, and those of
+ * sj_park_home; `before` is for the end of that. (For space.c.) */
+int sj_holds_visit(struct sj_space *space, struct sj_space **before);
+void sj_holds_end_visit(struct sj_space *before);
 
 /* Called by space.c in the child of a fork: the thread holds nothing. */
 void sj_holds_forked(void);

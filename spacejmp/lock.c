@@ -20,10 +20,8 @@
 #include <unistd.h>
 
 #define SPINS       400
-#define SLICE_NS    50000000ll /* how often a wait polls */
 #define LOOK_NS     1000000ll  /* how often a writer looks at the slots without being woken */
 #define GIVE_WAY_NS 50000ll    /* how long a writer lets waiting readers go first */
-#define NEVER       INT64_MAX
 
 static inline void pause_briefly(void)
 {
@@ -41,29 +39,9 @@ static int64_t now_ns(clockid_t clock)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
-static int64_t deadline_of(const struct sj_wait *wait)
-{
-    if (wait->timeout_s < 0 || wait->timeout_s > 1e9)
-        return NEVER;
-    return now_ns(CLOCK_MONOTONIC) + (int64_t)(wait->timeout_s * 1e9);
-}
-
-/* Between two slices of a wait: SJ_OK to go on. */
-static int go_on(const struct sj_wait *wait, int64_t deadline)
-{
-    if (wait->poll != NULL && wait->poll(wait->context) != 0)
-        return sj_error(SJ_EINTR, "a signal ended the wait for a lock");
-    if (deadline != NEVER && now_ns(CLOCK_MONOTONIC) >= deadline)
-        return sj_error(SJ_EBUSY,
-                        "others held the space for %.3g s: try again, or wait longer "
-                        "with timeout=",
-                        wait->timeout_s);
-    return SJ_OK;
-}
-
 static struct timespec slice(int64_t deadline, int64_t slice_ns, clockid_t clock)
 {
-    int64_t left = deadline == NEVER ? slice_ns : deadline - now_ns(CLOCK_MONOTONIC);
+    int64_t left = deadline == SJ_WAIT_NEVER ? slice_ns : deadline - now_ns(CLOCK_MONOTONIC);
     left = left < 0 ? 0 : left < slice_ns ? left : slice_ns;
     int64_t end = clock == CLOCK_REALTIME ? now_ns(clock) + left : left;
     return (struct timespec){end / 1000000000ll, end % 1000000000ll};
@@ -117,10 +95,10 @@ static int take_mutex(struct sj_lock *lock, const struct sj_wait *wait, int64_t 
     while (error == SJ_EBUSY && wait != NULL) {
         if (reader)
             __atomic_store_n(&page->give_way, 1, __ATOMIC_RELAXED);
-        struct timespec end = slice(deadline, SLICE_NS, CLOCK_REALTIME);
+        struct timespec end = slice(deadline, SJ_WAIT_SLICE_NS, CLOCK_REALTIME);
         error = mutex_had(lock, pthread_mutex_timedlock(&page->mutex, &end));
         if (error == SJ_EBUSY) {
-            int stop = go_on(wait, deadline);
+            int stop = sj_wait_go_on(wait, deadline);
             if (stop != SJ_OK)
                 return stop;
         }
@@ -141,7 +119,7 @@ int sj_lock_read_slow(struct sj_lock *lock, struct sj_lock_slot *slot, const str
         }
         pause_briefly();
     }
-    int error = take_mutex(lock, wait, wait == NULL ? 0 : deadline_of(wait), true);
+    int error = take_mutex(lock, wait, wait == NULL ? 0 : sj_wait_deadline(wait), true);
     if (error != SJ_OK)
         return error;
     __atomic_store_n(&slot->reading, 1, __ATOMIC_SEQ_CST);
@@ -178,10 +156,10 @@ static int wait_for_reader(struct sj_lock *lock, uint32_t number, const struct s
             return SJ_EBUSY;
         int64_t now = now_ns(CLOCK_MONOTONIC);
         if (now >= next_poll || now >= deadline) {
-            int stop = go_on(wait, deadline);
+            int stop = sj_wait_go_on(wait, deadline);
             if (stop != SJ_OK)
                 return stop;
-            next_poll = now + SLICE_NS;
+            next_poll = now + SJ_WAIT_SLICE_NS;
         }
         uint32_t wake = __atomic_load_n(&page->wake, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&slot->reading, __ATOMIC_ACQUIRE) == 0)
@@ -195,7 +173,7 @@ static int wait_for_reader(struct sj_lock *lock, uint32_t number, const struct s
 int sj_lock_write(struct sj_lock *lock, const struct sj_wait *wait)
 {
     struct sj_lock_page *page = lock->page;
-    int64_t deadline = wait == NULL ? 0 : deadline_of(wait);
+    int64_t deadline = wait == NULL ? 0 : sj_wait_deadline(wait);
     if (SJ_UNLIKELY(__atomic_load_n(&page->give_way, __ATOMIC_RELAXED) != 0)) {
         if (wait == NULL)
             return SJ_EBUSY;

@@ -27,6 +27,7 @@
 
 #include "persistence/error.h"
 #include "spacejmp/lock_layout.h"
+#include "spacejmp/wait.h"
 
 /* Rolls back what a dead writer began: called with the mutex held. */
 typedef int sj_lock_recover(void *context);
@@ -46,16 +47,6 @@ struct sj_lock {
     sj_lock_lose *lose;               /* called with `context` */
     pthread_mutex_t own_lock;         /* guards `own` */
     uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
-};
-
-/* How a wait goes on: called about every 50 ms while waiting; nonzero ends the wait with
- * SJ_EINTR. */
-typedef int sj_lock_poll(void *context);
-
-struct sj_wait {
-    double timeout_s;   /* < 0: for ever */
-    sj_lock_poll *poll; /* or NULL */
-    void *context;
 };
 
 /* Opens the lock file, or makes it with `mode`. On return the caller is present; `*first` says that
@@ -114,14 +105,18 @@ SJ_API void sj_lock_write_leave(struct sj_lock *lock);
 SJ_API void sj_lock_write_abandon(struct sj_lock *lock);
 SJ_API void sj_lock_wake_writer(struct sj_lock *lock);
 
-static inline int sj_lock_read(struct sj_lock *lock, struct sj_lock_slot *slot,
-                               const struct sj_wait *wait)
+/* Whether the caller is inside now; if not, sj_lock_read_slow follows. */
+static inline bool sj_lock_try_read(struct sj_lock *lock, struct sj_lock_slot *slot)
 {
     __atomic_store_n(&slot->reading, 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (SJ_LIKELY(__atomic_load_n(&lock->page->writer, __ATOMIC_ACQUIRE) == 0))
-        return SJ_OK;
-    return sj_lock_read_slow(lock, slot, wait);
+    return SJ_LIKELY(__atomic_load_n(&lock->page->writer, __ATOMIC_ACQUIRE) == 0);
+}
+
+static inline int sj_lock_read(struct sj_lock *lock, struct sj_lock_slot *slot,
+                               const struct sj_wait *wait)
+{
+    return sj_lock_try_read(lock, slot) ? SJ_OK : sj_lock_read_slow(lock, slot, wait);
 }
 
 /* No fence after the store: a writer that misses the wake-up looks again within a millisecond. */

@@ -10,6 +10,7 @@
 #include "persistence/loss.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold.h"
+#include "spacejmp/park.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
 static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces` and `moving` */
@@ -20,10 +21,12 @@ static uint32_t forks;
 static void before_fork(void)
 {
     pthread_mutex_lock(&table);
+    sj_park_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+    sj_park_after_fork();
     pthread_mutex_unlock(&table);
 }
 
@@ -33,6 +36,7 @@ static void after_fork_in_child(void)
 {
     pthread_mutex_init(&table, NULL);
     pthread_mutex_init(&attaching, NULL);
+    sj_park_forked();
     sj_holds_forked();
     forks++;
     if (moving != NULL)
@@ -65,10 +69,16 @@ static struct sj_space *find(const struct stat *status)
     return space;
 }
 
+/* Called by a thread that comes in. It uses the space's addresses before it is inside. */
 static int recover(void *context)
 {
     struct sj_space *space = context;
-    return sj_segment_recover(space->segment);
+    struct sj_space *active;
+    int error = sj_holds_visit(space, &active);
+    if (error == SJ_OK)
+        error = sj_segment_recover(space->segment);
+    sj_holds_end_visit(active);
+    return error;
 }
 
 /* The lock file's pages are lost: nothing that this process does from now on may count. */
@@ -119,8 +129,28 @@ static int attach_new(const char *segment_path, const char *lock_path,
     space->next = spaces;
     spaces = space;
     moving = NULL;
+    sj_park_added(space);
     pthread_mutex_unlock(&table);
     return SJ_OK;
+}
+
+/* The same, where others may have its addresses: they are moved aside. */
+static int attach_over(const char *segment_path, const char *lock_path,
+                       const struct sj_attach_options *options, const struct stat *status,
+                       struct sj_space *space)
+{
+    struct sj_segment_info info;
+    if (spaces == NULL || sj_segment_inspect(segment_path, &info) != SJ_OK)
+        return attach_new(segment_path, lock_path, options, status, space);
+    sj_holds_pause();
+    int error = sj_park_claim(info.base, info.reserved, &options->wait);
+    if (error == SJ_OK) {
+        error = attach_new(segment_path, lock_path, options, status, space);
+        sj_park_release();
+    }
+    /* What the thread is inside of comes home when it is used next, if that takes longer now. */
+    (void)sj_return(&options->wait);
+    return error;
 }
 
 /* A reference to the space in that file, which is attached if need be; with `attaching`. */
@@ -142,7 +172,7 @@ static int attach(const char *segment_path, const char *lock_path,
     } else if ((space = calloc(1, sizeof *space)) == NULL) {
         error = sj_error(SJ_ENOMEM, "%s", segment_path);
     } else {
-        error = attach_new(segment_path, lock_path, options, &status, space);
+        error = attach_over(segment_path, lock_path, options, &status, space);
         if (error != SJ_OK)
             free(space);
     }
@@ -161,29 +191,49 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
     return error;
 }
 
-int sj_space_detach(struct sj_space *space)
+/* Out of the table, and closed; it is at home, and claimed. */
+static int close_space(struct sj_space *space)
+{
+    pthread_mutex_lock(&table);
+    struct sj_space **link = &spaces;
+    while (*link != space)
+        link = &(*link)->next;
+    *link = space->next;
+    moving = space->lock;
+    sj_park_removed(space);
+    pthread_mutex_unlock(&table);
+    sj_lock_on_recover(space->lock, NULL, NULL, NULL); /* the segment goes first */
+    int error = sj_segment_close(space->segment, sj_lock_last(space->lock));
+    close_moving();
+    free(space);
+    return error;
+}
+
+/* The last reference goes; with `attaching`. Its log may have to be rolled back, at its addresses. */
+static int detach(struct sj_space *space, const struct sj_wait *wait)
+{
+    if (sj_lock_inside(space->lock) || (space->lock->lost && sj_holds_any(space)) ||
+        sj_wal_is_awaited(space->segment))
+        return sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
+                        space->segment->name);
+    sj_holds_pause();
+    int error = sj_park_claim_home(space, wait);
+    if (error == SJ_OK || error == SJ_EDAMAGED) { /* a damaged one has nothing to be rolled back */
+        error = close_space(space);
+        sj_park_release();
+    }
+    (void)sj_return(wait);
+    return error;
+}
+
+int sj_space_detach(struct sj_space *space, const struct sj_wait *wait)
 {
     int error = SJ_OK;
     pthread_mutex_lock(&attaching);
-    if (space->references > 1) {
+    if (space->references > 1)
         space->references--;
-    } else if (sj_lock_inside(space->lock) || (space->lock->lost && sj_holds_any(space)) ||
-               sj_wal_is_awaited(space->segment)) {
-        error =
-            sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'", space->segment->name);
-    } else {
-        pthread_mutex_lock(&table);
-        struct sj_space **link = &spaces;
-        while (*link != space)
-            link = &(*link)->next;
-        *link = space->next;
-        moving = space->lock;
-        pthread_mutex_unlock(&table);
-        sj_lock_on_recover(space->lock, NULL, NULL, NULL); /* the segment goes first */
-        error = sj_segment_close(space->segment, sj_lock_last(space->lock));
-        close_moving();
-        free(space);
-    }
+    else
+        error = detach(space, wait);
     pthread_mutex_unlock(&attaching);
     return error;
 }

@@ -24,7 +24,10 @@ struct sj_space {
     struct sj_lock *lock;
     uint32_t references;
     bool writable;
-    struct sj_space *next; /* in the table of attached spaces */
+    bool parked;               /* or about to be: its addresses may be another one's (park.h) */
+    uint64_t parking;          /* where it is then; 0: it never was */
+    struct sj_space *next;     /* in the table of attached spaces */
+    struct sj_space *neighbor; /* in the list of those that may have to be parked (park.c) */
 };
 
 struct sj_attach_options {
@@ -41,9 +44,10 @@ SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
                            const struct sj_attach_options *options, struct sj_space **space);
 
 /* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
- * of it and this is the last reference (nothing is detached then); SJ_EIO when the closing sync
+ * of it and this is the last reference, SJ_EBUSY and SJ_EINTR when its addresses are another one's
+ * that threads do not leave in time (nothing is detached then); SJ_EIO when the closing sync
  * failed. */
-SJ_API int sj_space_detach(struct sj_space *space);
+SJ_API int sj_space_detach(struct sj_space *space, const struct sj_wait *wait);
 
 /* Which space is attached as number `index` (from 0, in no order that lasts); false when there are
  * no more. */

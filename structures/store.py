@@ -7,14 +7,12 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from spacejmp._space import Hold, Space, attached_spaces
-from spacejmp.arena import DEFAULT_RESERVED
+from spacejmp._space import Hold, Space
 from spacejmp.catalog import Catalog
 from spacejmp.home import restore_locks
 from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
-    AddressConflictError,
     AlreadyExistsError,
     CodecMismatchError,
     DetachedError,
@@ -171,23 +169,10 @@ def _record(catalog: Catalog, name: str, flag: Flag, making: dict[str, Any]) -> 
     if flag != "n":
         with contextlib.suppress(NotFoundError) if flag == "c" else contextlib.nullcontext():
             return catalog.lookup(name)
-    _check_free(name, making)
     try:
         return catalog.create(name, **making, replace=flag == "n")
     except AlreadyExistsError:  # another process was faster
         return catalog.lookup(name)
-
-
-def _check_free(name: str, making: dict[str, Any]) -> None:
-    """AddressConflictError when a new store could not be attached in this process."""
-    base, reserve = making["base"], making.get("reserved", DEFAULT_RESERVED)
-    for other, start, size in attached_spaces():
-        if base is not None and base < start + size and start < base + reserve:
-            raise AddressConflictError(
-                f"store {name!r}: expected the addresses {base:#x}–{base + reserve:#x} to be free "
-                f"in this process, found the store {other!r} open at {start:#x}; close that one, "
-                f"or leave base out to have another place chosen"
-            )
 
 
 class Store:

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+/* park.c: moving segments aside and home again (park.h has the rules I1 … I4). */
+#include "spacejmp/park.h"
+
+#include <time.h>
+
+#include "spacejmp/hold.h"
+
+#define NAP_NS     20000l /* of one that waits for threads to leave, at first */
+#define NAP_NS_MAX 1000000l
+
+struct range {
+    uint64_t first;
+    uint64_t end;
+};
+
+static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
+static struct sj_space *neighbors;
+static struct range claim;                        /* empty: first == end */
+static uint64_t next_parking = SJ_PARKING_FIRST; /* nothing of ours was parked from here on */
+
+static uint64_t home_of(const struct sj_space *space)
+{
+    return (uint64_t)(uintptr_t)space->segment->base;
+}
+
+static struct range range_of(const struct sj_space *space)
+{
+    return (struct range){home_of(space), home_of(space) + space->segment->reserved};
+}
+
+static bool overlap(struct range a, struct range b)
+{
+    return a.first < b.end && b.first < a.end;
+}
+
+static int busy(void)
+{
+    return sj_error(SJ_EBUSY, "threads of this process are inside of a space that has the same "
+                              "addresses");
+}
+
+/* Whether no thread uses its addresses; from then on none begins to (I1). */
+static bool empty_out(struct sj_space *space)
+{
+    __atomic_store_n(&space->parked, true, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!sj_holds_active(space))
+        return true;
+    __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
+    return false;
+}
+
+/* Moves a resident space to where it was parked last, or to the next place that is free. */
+static int move_aside(struct sj_space *space)
+{
+    uint64_t bytes = space->segment->reserved;
+    if (!empty_out(space))
+        return busy();
+    int error = SJ_EADDRESS;
+    if (space->parking != 0)
+        error = sj_segment_move(space->segment, space->parking, false);
+    while (error == SJ_EADDRESS && next_parking + bytes <= SJ_PARKING_END) {
+        space->parking = next_parking;
+        error = sj_segment_move(space->segment, space->parking, false);
+        next_parking += error == SJ_EADDRESS ? SJ_GIB : bytes;
+    }
+    if (error != SJ_OK)
+        __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
+    return error;
+}
+
+/* Moves aside all that are in the way of a range. `*vacant`: one of them had all of it. */
+static int vacate(struct range range, const struct sj_space *but, bool *vacant)
+{
+    *vacant = false;
+    for (struct sj_space *space = neighbors; space != NULL; space = space->neighbor) {
+        struct range taken = range_of(space);
+        if (space == but || space->parked || !overlap(taken, range))
+            continue;
+        int error = move_aside(space);
+        if (error != SJ_OK)
+            return error;
+        *vacant |= taken.first <= range.first && taken.end >= range.end;
+    }
+    return SJ_OK;
+}
+
+static int move_home(struct sj_space *space)
+{
+    bool vacant;
+    if (!space->parked)
+        return SJ_OK;
+    if (overlap(range_of(space), claim))
+        return busy();
+    int error = vacate(range_of(space), space, &vacant);
+    if (error == SJ_OK)
+        error = sj_segment_move(space->segment, home_of(space), vacant);
+    if (error == SJ_OK)
+        __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
+    return error;
+}
+
+/* One more try at `step`, until it is not SJ_EBUSY or the wait is over. */
+static int until_done(int (*step)(void *context), void *context, const struct sj_wait *wait)
+{
+    int64_t deadline = wait == NULL ? 0 : sj_wait_deadline(wait), next_poll = 0;
+    struct timespec nap = {0, NAP_NS};
+    for (;;) {
+        pthread_mutex_lock(&moving);
+        int error = step(context);
+        pthread_mutex_unlock(&moving);
+        if (error != SJ_EBUSY || wait == NULL)
+            return error;
+        int64_t now = sj_wait_now_ns();
+        if (now >= next_poll || now >= deadline) {
+            error = sj_wait_go_on(wait, deadline);
+            if (error != SJ_OK)
+                return error;
+            next_poll = now + SJ_WAIT_SLICE_NS;
+        }
+        nanosleep(&nap, NULL);
+        nap.tv_nsec = nap.tv_nsec * 2 < NAP_NS_MAX ? nap.tv_nsec * 2 : NAP_NS_MAX;
+    }
+}
+
+static int step_home(void *context)
+{
+    return move_home(context);
+}
+
+int sj_park_home(struct sj_space *space, const struct sj_wait *wait)
+{
+    return until_done(step_home, space, wait);
+}
+
+int sj_park_aside(struct sj_space *space)
+{
+    pthread_mutex_lock(&moving);
+    int error = space->parked ? SJ_OK : move_aside(space);
+    pthread_mutex_unlock(&moving);
+    return error;
+}
+
+static int step_claim(void *context)
+{
+    const struct range *range = context;
+    bool vacant;
+    int error = vacate(*range, NULL, &vacant);
+    if (error == SJ_OK)
+        claim = *range;
+    return error;
+}
+
+int sj_park_claim(uint64_t base, uint64_t bytes, const struct sj_wait *wait)
+{
+    struct range range = {base, base + bytes};
+    return until_done(step_claim, &range, wait);
+}
+
+static int step_claim_home(void *context)
+{
+    int error = move_home(context);
+    if (error == SJ_OK)
+        claim = range_of(context);
+    return error;
+}
+
+int sj_park_claim_home(struct sj_space *space, const struct sj_wait *wait)
+{
+    return until_done(step_claim_home, space, wait);
+}
+
+void sj_park_release(void)
+{
+    pthread_mutex_lock(&moving);
+    claim = (struct range){0, 0};
+    pthread_mutex_unlock(&moving);
+}
+
+void sj_park_added(struct sj_space *space)
+{
+    pthread_mutex_lock(&moving);
+    space->neighbor = neighbors;
+    neighbors = space;
+    pthread_mutex_unlock(&moving);
+}
+
+void sj_park_removed(struct sj_space *space)
+{
+    pthread_mutex_lock(&moving);
+    struct sj_space **link = &neighbors;
+    while (*link != space)
+        link = &(*link)->neighbor;
+    *link = space->neighbor;
+    pthread_mutex_unlock(&moving);
+}
+
+void sj_park_before_fork(void)
+{
+    pthread_mutex_lock(&moving);
+}
+
+void sj_park_after_fork(void)
+{
+    pthread_mutex_unlock(&moving);
+}
+
+void sj_park_forked(void)
+{
+    pthread_mutex_init(&moving, NULL);
+    claim = (struct range){0, 0};
+}
