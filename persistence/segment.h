@@ -50,9 +50,9 @@ struct sj_segment {
     struct sj_sums *sums; /* kept since the first change of this process; or NULL */
     char *sums_path;
     int fd;
-    bool writable;    /* opened for writing */
-    bool rw_possible; /* the file can be written, if only to recover it */
-    bool dirty;       /* written to since it was opened */
+    bool writable;      /* opened for writing */
+    bool rw_possible;   /* the file can be written, if only to recover it */
+    bool dirty;         /* written to since it was opened */
     uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;

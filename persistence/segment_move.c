@@ -40,9 +40,8 @@ int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes)
 static int reserve(const struct sj_segment *segment, uint64_t at)
 {
     void *want = (void *)(uintptr_t)at;
-    void *got =
-        mmap(want, segment->reserved, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *got = mmap(want, segment->reserved, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (got == want)
         return SJ_OK;
     if (got != MAP_FAILED) { /* a kernel that takes the address for a hint */

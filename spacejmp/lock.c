@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #define SPINS       400
-#define LOOK_NS     1000000ll  /* how often a writer looks at the slots without being woken */
-#define GIVE_WAY_NS 50000ll    /* how long a writer lets waiting readers go first */
+#define LOOK_NS     1000000ll /* how often a writer looks at the slots without being woken */
+#define GIVE_WAY_NS 50000ll   /* how long a writer lets waiting readers go first */
 
 static inline void pause_briefly(void)
 {

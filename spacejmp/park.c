@@ -16,7 +16,7 @@ struct range {
 
 static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
 static struct sj_space *neighbors;
-static struct range claim;                        /* empty: first == end */
+static struct range claim;                       /* empty: first == end */
 static uint64_t next_parking = SJ_PARKING_FIRST; /* nothing of ours was parked from here on */
 
 static uint64_t home_of(const struct sj_space *space)

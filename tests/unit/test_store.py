@@ -165,27 +165,6 @@ def test_taken_addresses_are_a_conflict_that_names_the_occupant(home: Path, tmp_
         assert store.base == BASE
 
 
-def test_two_stores_that_overlap_are_a_conflict_until_one_is_closed(home: Path) -> None:
-    sj.open("b", home=home, base=BASE + GIB, reserve=GIB).close()
-    with (
-        sj.open("a", home=home, base=BASE, reserve=2 * GIB),
-        pytest.raises(sj.AddressConflictError, match=r"a\.seg"),
-    ):
-        sj.open("b", home=home)
-    with sj.open("b", home=home) as store:
-        assert store.base == BASE + GIB
-
-
-@pytest.mark.parametrize("flag", ["c", "n"])
-def test_a_new_store_whose_addresses_are_taken_here_is_not_made(home: Path, flag: Any) -> None:
-    with (
-        sj.open("a", home=home, base=BASE, reserve=2 * GIB),
-        pytest.raises(sj.AddressConflictError, match="'a'"),
-    ):
-        sj.open("b", flag, home=home, base=BASE + GIB, reserve=GIB)
-    assert sj.Catalog(home).names() == ["a"]
-
-
 # --- a new one in the place of an old one -------------------------------------------------------
 
 
@@ -218,7 +197,6 @@ def test_removed_is_gone_with_its_write_ahead_log(disk_home: Path) -> None:
     "wrong",
     [
         {"base": BASE + 1},
-        {"base": BASE},  # where the old one is open
         {"reserve": GIB + 1},
         {"mode": 0o077},
         {"durability": "power"},  # not to be had in memory
