@@ -95,7 +95,10 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     NotFoundError
         Flags "r" and "w": there is no such store.
     AddressConflictError
-        The store's addresses are taken in this process; the message names what is there.
+        The store's addresses are taken in this process by something that is not a store, which the
+        message names.
+    SpaceBusyError
+        Other threads are inside of a store with the same addresses, for longer than the timeout.
     UncleanShutdownError
         The machine stopped while the store was open.
     InvalidArgumentError
@@ -103,7 +106,7 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         the home, or was asked of a store that was made without.
     FormatError, VersionError, CorruptError, TruncatedError
         The file is not a store, is of an incompatible version, is damaged, is too short.
-    StorePermissionError, SpaceFullError, SpaceBusyError, InvalidNameError
+    StorePermissionError, SpaceFullError, InvalidNameError
 
     Complexity
     ----------
