@@ -209,8 +209,8 @@ static int close_space(struct sj_space *space)
     return error;
 }
 
-/* The last reference goes; with `attaching`. Its log may have to be rolled back, at its addresses: it
- * comes home for that. */
+/* The last reference goes; with `attaching`. Its log may have to be rolled back, at its addresses:
+ * it comes home for that. */
 static int detach(struct sj_space *space, const struct sj_wait *wait)
 {
     if (sj_lock_inside(space->lock) || (space->lock->lost && sj_holds_any(space)) ||
