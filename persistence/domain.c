@@ -23,6 +23,7 @@ int sj_domain_sync_file(struct sj_segment *segment)
 {
     if (fsync(segment->fd) == 0)
         return SJ_OK;
+    segment->sync_failed = true;
     return sj_error(SJ_EIO, "'%s': fsync: %s", segment->name, strerror(errno));
 }
 

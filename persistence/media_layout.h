@@ -52,7 +52,10 @@
 #define SJ_FEATURE_POWER 1ull /* incompat: made with durability "power"; all who write keep it */
 #define SJ_FEATURE_WAL   2ull /* incompat: a write-ahead log has what the file lacks */
 
-enum { SJ_STATE_CLEAN = 1 }; /* closed by its last process, and synced */
+enum {
+    SJ_STATE_CLEAN = 1,    /* closed by its last process, and synced */
+    SJ_STATE_UNSYNCED = 2, /* a sync has failed: nobody knows what its storage has */
+};
 
 struct sj_super {
     uint64_t magic;

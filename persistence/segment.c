@@ -112,6 +112,13 @@ static int check_clean(const struct sj_segment *segment, const char *path,
 {
     uint8_t boot[16];
     sj_boot_id(boot);
+    if ((super->state & SJ_STATE_UNSYNCED) != 0 && !accept_unclean)
+        return sj_error(SJ_EUNCLEAN,
+                        "%s: writing this store to its disk failed when it was open, so nobody "
+                        "knows what the disk has of it: see to the disk, and run 'spacejmp check "
+                        "--accept %s', which checks all of it and opens it again if it is whole, "
+                        "or restore a copy",
+                        path, segment->name);
     if (!segment->domain->outlives_reboot || segment->domain->durability == SJ_DURABILITY_POWER ||
         (super->state & SJ_STATE_CLEAN) != 0 || memcmp(boot, super->boot_id, sizeof boot) == 0 ||
         accept_unclean)
@@ -204,6 +211,7 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
                              "%s: was made on persistent memory with durability 'power', and now "
                              "lies on a filesystem without: copy it back, or dump and load it",
                              path);
+        segment->accepted = accept_unclean;
         if (error == SJ_OK)
             error = check_clean(segment, path, &super, accept_unclean);
     }
@@ -292,6 +300,21 @@ int sj_segment_mark_dirty(struct sj_segment *segment)
     return error;
 }
 
+/* After a sync that has failed the kernel may forget what it could not write, and the next one
+ * succeed: so that is noted, and nobody marks the segment clean who has not checked it. */
+static int unless_unsynced(struct sj_segment *segment, int error)
+{
+    if (error != SJ_OK && segment->sync_failed && segment->writable &&
+        !sj_segment_is_damaged(segment)) {
+        char detail[512];
+        snprintf(detail, sizeof detail, "%s", sj_error_detail());
+        segment->accepted = false;
+        (void)sj_super_update(segment, SJ_STATE_UNSYNCED);
+        return sj_error(SJ_EIO, "%s; it is not opened again before it was checked", detail);
+    }
+    return error;
+}
+
 int sj_segment_mark_clean(struct sj_segment *segment)
 {
     struct sj_super super;
@@ -303,6 +326,11 @@ int sj_segment_mark_clean(struct sj_segment *segment)
     if (error != SJ_OK || (super.state & SJ_STATE_CLEAN) != 0 ||
         (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
         return error;
+    if ((super.state & SJ_STATE_UNSYNCED) != 0 && !segment->accepted)
+        return sj_error(SJ_EIO,
+                        "'%s': writing it to its disk failed when it was open: it is not opened "
+                        "again before 'spacejmp check --accept' has checked it",
+                        segment->name);
     sj_boot_id(boot);
     if (!segment->writable && memcmp(boot, super.boot_id, sizeof boot) != 0)
         return SJ_OK; /* who looks at what an earlier boot left does not vouch for it */
@@ -311,10 +339,10 @@ int sj_segment_mark_clean(struct sj_segment *segment)
     if (sj_log_pending(segment) || segment->log->extents > 1)
         error = sj_segment_recover(segment); /* what the dead have left */
     if (error == SJ_OK)
-        error = segment->domain->sync(segment);
+        error = unless_unsynced(segment, segment->domain->sync(segment));
     if (error == SJ_OK && !sj_segment_is_damaged(segment)) {
         sj_segment_sums_finish(segment);
-        error = sj_super_update(segment, SJ_STATE_CLEAN);
+        error = unless_unsynced(segment, sj_super_update(segment, SJ_STATE_CLEAN));
     }
     return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
@@ -322,6 +350,8 @@ int sj_segment_mark_clean(struct sj_segment *segment)
 int sj_segment_sync(struct sj_segment *segment)
 {
     int error = segment->domain->sync(segment);
+    if (segment->wal == NULL)
+        error = unless_unsynced(segment, error);
     if (error == SJ_OK && !sj_segment_is_damaged(segment))
         sj_segment_sums_refresh(segment);
     return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;

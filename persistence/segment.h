@@ -53,6 +53,8 @@ struct sj_segment {
     bool writable;      /* opened for writing */
     bool rw_possible;   /* the file can be written, if only to recover it */
     bool dirty;         /* written to since it was opened */
+    bool accepted;      /* opened though it was unclean: the caller vouches for it */
+    bool sync_failed;   /* what its storage has is not known */
     uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;

@@ -219,7 +219,7 @@ int sj_super_update(struct sj_segment *segment, uint64_t state)
         return error;
     uint64_t present = super.checksum;
     super.sequence++;
-    super.state = state;
+    super.state = state | (segment->accepted ? 0 : super.state & SJ_STATE_UNSYNCED);
     sj_boot_id(super.boot_id);
     int not_named = seal(segment, present, &super);
     void *at = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A);

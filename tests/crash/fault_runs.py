@@ -171,9 +171,14 @@ class Life:
 
     def open(self, flag: Any) -> None:
         """Open the store, whose reserve is small."""
-        self.store = sj.open(
-            "genes", flag, home=self.home, reserve=GIB, durability=self.durability, timeout=30
-        )
+        options: Any = {"reserve": GIB, "durability": self.durability, "timeout": 30}
+        try:
+            self.store = sj.open("genes", flag, home=self.home, **options)
+        except sj.UncleanShutdownError as error:  # a sync has failed: it is checked first
+            if "to its disk failed" not in str(error):
+                raise
+            accept(self.home)
+            self.store = sj.open("genes", flag, home=self.home, **options)
 
     def check(self) -> None:
         """Find it whole, with the contents that it should have."""
@@ -268,6 +273,13 @@ def left_behind(home: Path) -> None:
 # --- what is left ---------------------------------------------------------------------------------
 
 
+def accept(home: Path) -> None:
+    """As `spacejmp check --accept` does."""
+    with sj.open("genes", "r", home=home, accept_unclean=True) as store:
+        store.check()
+    sj.open("genes", "w", home=home, accept_unclean=True).close()
+
+
 def examine(home: Path, life: Life) -> None:
     """In another child, with nothing failing."""
     possible = life.possible
@@ -278,6 +290,12 @@ def examine(home: Path, life: Life) -> None:
     if there and all(state is None for state in possible):
         raise WrongError("the store is there")
     if there:
+        try:
+            sj.open("genes", "w", home=home).close()
+        except sj.UncleanShutdownError as error:
+            if "to its disk failed" not in str(error):
+                raise
+            accept(home)
         with sj.open("genes", "w", home=home) as store:
             if store.check().leaked_blocks != 0:
                 raise WrongError("blocks have leaked")

@@ -16,12 +16,18 @@ static struct counts {
     uint32_t files, directories, data;
 } counts;
 static uint32_t files_when_named;
+static uint32_t failures; /* syncs that are going to fail */
 
 int fsync(int fd)
 {
     struct stat status;
     CHECK(fstat(fd, &status) == 0);
     *(S_ISDIR(status.st_mode) ? &counts.directories : &counts.files) += 1;
+    if (failures > 0) {
+        failures--;
+        errno = EIO;
+        return -1;
+    }
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -109,6 +115,32 @@ static void of_what_the_dead_have_left(void)
     CHECK_OK(sj_segment_close(segment, true));
 }
 
+/* The kernel tells of what it could not write once: a sync that succeeds afterwards proves nothing.
+ * (A close once marked such a store clean.) */
+static void one_that_failed_is_not_forgotten(const char *path, bool at_close)
+{
+    struct sj_segment_spec spec = {"failed", TEST_BASE, SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
+    struct sj_segment *segment;
+    (void)remove(path);
+    CHECK_OK(sj_segment_create(path, &spec));
+    counts = (struct counts){0};
+    CHECK_OK(sj_segment_open(path, true, true, false, &segment));
+    new_word(segment);
+    failures = 1;
+    if (!at_close)
+        CHECK(sj_segment_sync(segment) == SJ_EIO && failures == 0);
+    CHECK(sj_segment_close(segment, true) == SJ_EIO && failures == 0);
+    CHECK(sj_segment_open(path, true, true, false, &segment) == SJ_EUNCLEAN);
+    CHECK(sj_segment_open(path, false, true, false, &segment) == SJ_EUNCLEAN);
+    CHECK_OK(sj_segment_open(path, true, true, true, &segment));
+    counts = (struct counts){0};
+    new_word(segment);
+    CHECK_OK(sj_segment_close(segment, true));
+    CHECK_OK(sj_segment_open(path, true, true, false, &segment));
+    CHECK_OK(sj_segment_close(segment, true));
+    counts = (struct counts){0};
+}
+
 int main(void)
 {
     char directory[] = "/var/tmp/sj-native-XXXXXX", path[64], command[64];
@@ -117,6 +149,8 @@ int main(void)
     snprintf(path, sizeof path, "%s/disk", directory);
     of_a_file_on_disk(path);
     of_what_the_dead_have_left();
+    one_that_failed_is_not_forgotten(path, false);
+    one_that_failed_is_not_forgotten(path, true);
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     CHECK(system(command) == 0);
     printf("ok\n");
