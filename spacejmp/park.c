@@ -16,8 +16,7 @@ struct range {
 
 static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
 static struct sj_space *neighbors;
-static struct range claim;                       /* empty: first == end */
-static uint64_t next_parking = SJ_PARKING_FIRST; /* nothing of ours was parked from here on */
+static struct range claim; /* empty: first == end */
 
 static uint64_t home_of(const struct sj_space *space)
 {
@@ -51,20 +50,50 @@ static bool empty_out(struct sj_space *space)
     return false;
 }
 
-/* Moves a resident space to where it was parked last, or to the next place that is free. */
-static int move_aside(struct sj_space *space)
+/* The first place from `at` on that no other attached space was parked in last; 0: there is none. */
+static uint64_t free_place(const struct sj_space *space, uint64_t at)
 {
     uint64_t bytes = space->segment->reserved;
-    if (!empty_out(space))
-        return busy();
+    const struct sj_space *other = neighbors;
+    while (other != NULL) {
+        struct range taken = {other->parking, other->parking + other->segment->reserved};
+        bool in_the_way =
+            other != space && other->parking != 0 && overlap(taken, (struct range){at, at + bytes});
+        if (in_the_way)
+            at = taken.end;
+        other = in_the_way ? neighbors : other->neighbor;
+    }
+    return at + bytes <= SJ_PARKING_END ? at : 0;
+}
+
+/* Moves page tables to where they were parked last, or to the first place that is free. */
+static int move_to_parking(struct sj_space *space)
+{
     int error = SJ_EADDRESS;
     if (space->parking != 0)
         error = sj_segment_move(space->segment, space->parking, false);
-    while (error == SJ_EADDRESS && next_parking + bytes <= SJ_PARKING_END) {
-        space->parking = next_parking;
-        error = sj_segment_move(space->segment, space->parking, false);
-        next_parking += error == SJ_EADDRESS ? SJ_GIB : bytes;
+    uint64_t at = SJ_PARKING_FIRST;
+    while (error == SJ_EADDRESS && (at = free_place(space, at)) != 0) {
+        error = sj_segment_move(space->segment, at, false);
+        if (error == SJ_OK)
+            space->parking = at;
+        at += SJ_GIB;
     }
+    if (error != SJ_EADDRESS)
+        return error;
+    return sj_error(
+        SJ_EADDRESS,
+        "'%s' has the same addresses as another store that is open, and there is no "
+        "room of %llu GiB to move it aside: close stores, or make them with other base= "
+        "or a smaller reserve=",
+        space->segment->name, (unsigned long long)(space->segment->reserved / SJ_GIB));
+}
+
+static int move_aside(struct sj_space *space)
+{
+    if (!empty_out(space))
+        return busy();
+    int error = move_to_parking(space);
     if (error != SJ_OK)
         __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
     return error;

@@ -213,6 +213,29 @@ def test_many_that_overlap_in_part(home: Path) -> None:
         store.close()
 
 
+def test_places_aside_are_used_again(home: Path) -> None:
+    """Each pair that was opened took new addresses to park at, until there were none."""
+    names = [("one", 1), ("two", -1)]
+    for name, _ in names:
+        sj.open(name, "n", home=home, base=BASE, reserve=1024 * GIB).close()
+    for turn in range(20):  # eight of them fill the parking ranges
+        with sj.open("one", home=home) as one, sj.open("two", home=home) as two:
+            one.btree("t", key="int", value="int")[turn] = turn
+            two.btree("t", key="int", value="int")[turn] = -turn
+    for name, sign in names:
+        with sj.open(name, "r", home=home) as store:
+            assert dict(store["t"]) == {turn: sign * turn for turn in range(20)}
+
+
+def test_no_room_to_move_aside_is_a_conflict_that_says_so(home: Path) -> None:
+    with (
+        sj.open("one", home=home, base=BASE, reserve=16384 * GIB) as one,
+        pytest.raises(sj.AddressConflictError, match=r"'one' .* no room of 16384 GiB"),
+    ):
+        sj.open("two", home=home, base=BASE, reserve=16384 * GIB)
+    assert one.closed
+
+
 def test_a_child_of_fork_moves_its_own(pair: tuple[sj.Store, sj.Store]) -> None:
     one, two = pair
 
