@@ -228,8 +228,8 @@ static inline int plan_delete(const struct sj_hashmap *map, struct hashmap_place
 {
     struct sj_hashmap_slot *slot = &place->bucket->slot[place->slot];
     struct sj_hashmap_bucket *home = &place->table->bucket[place->home];
-    bool stray = place->at != place->home;
-    if (SJ_UNLIKELY(map->head->count == 0 || (stray && home->strays == 0)))
+    bool stray = place->at != place->home; /* then home->strays > 0, or it was not found */
+    if (SJ_UNLIKELY(map->head->count == 0))
         return sj_segment_damaged(map->segment, (uintptr_t)home, "a bucket of a hash map");
     int error = sj_slot_free(map->segment, map->kinds, slot->second);
     if (error == SJ_OK && sj_tx_depth(map->segment) > 0 && !hashmap_is_fresh(map, place->table))

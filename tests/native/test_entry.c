@@ -234,6 +234,8 @@ static void damage_is_found(struct sj_segment *segment, uint64_t *at)
         blob->size = sizes[i];
         expect_damaged(segment, all_kinds[1], at);
     }
+    blob->size = sj_segment_committed(segment); /* no larger than the segment, but behind its end */
+    expect_damaged(segment, all_kinds[1], at);
     blob->size = 20;
     drop(segment, all_kinds[1], at);
     make(segment, all_kinds[3], &key, &value, at);
@@ -266,6 +268,17 @@ static void damage_is_found(struct sj_segment *segment, uint64_t *at)
             expect_damaged(segment, all_kinds[1], &cell);
 }
 
+/* Blocks of something else are not freed: the heap alone would take them. */
+static void only_blobs_and_entries_are_freed(struct sj_segment *segment, struct holder *holder)
+{
+    uint64_t before = live_blocks(segment);
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK(sj_slot_free(segment, all_kinds[1], (uintptr_t)holder) == SJ_ECORRUPT);
+    CHECK(sj_slot_free(segment, all_kinds[3], (uintptr_t)holder) == SJ_ECORRUPT);
+    CHECK(sj_tx_op_abort(segment, SJ_ECORRUPT) == SJ_ECORRUPT);
+    CHECK(live_blocks(segment) == before);
+}
+
 int main(void)
 {
     test_begin();
@@ -276,6 +289,7 @@ int main(void)
     replaced_values_keep_their_keys(segment, holder);
     what_is_too_big_is_said(segment);
     damage_is_found(segment, &holder->slot[0]);
+    only_blobs_and_entries_are_freed(segment, holder);
     CHECK_OK(sj_segment_close(segment, true));
     printf("ok\n");
     return 0;

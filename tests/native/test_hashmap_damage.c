@@ -5,6 +5,8 @@
  */
 #include "hashmap_world.h"
 
+#include "structures/hashmap_search.h"
+
 static struct sj_hashmap_bucket *first_used_bucket(const struct world *world, uint32_t *slot)
 {
     struct sj_hashmap_directory *directory =
@@ -133,14 +135,6 @@ static void directory_and_tables_are_what_they_say(void)
     all_find(&table->node.count, 2, 5);
     all_find(&table->pattern, 8, 1);
     is_found(&table->zero[3], 8, 1, check);
-    uint32_t twin = 1;
-    uint64_t last_table = directory->segment[(1u << directory->depth) - 1];
-    while (twin < 1u << directory->depth &&
-           directory->segment[twin] != directory->segment[twin - 1])
-        twin++;
-    if (twin < 1u << directory->depth)
-        is_found(&directory->segment[twin], 8,
-                 last_table == directory->segment[twin] ? nowhere : last_table, check);
     is_found(&head->node.count, 2, 3, check);
     uint32_t slot;
     struct sj_hashmap_bucket *bucket = first_used_bucket(world, &slot);
@@ -173,12 +167,159 @@ static void directory_and_tables_are_what_they_say(void)
     world_drop(world);
 }
 
+/* ------------------------------------------------------------------ keys chosen by their hashes */
+
+static const struct sj_kinds words = {SJ_ITEM_WORD, SJ_ITEM_WORD};
+
+/* A word key whose hash is below `limit`; another one for each `*number`. */
+static struct sj_key key_below(uint64_t limit, uint64_t *number, uint64_t *hash)
+{
+    struct sj_key key;
+    do {
+        key = (struct sj_key){.word = (*number)++};
+        *hash = hashmap_hash(&world->map, &key, SJ_ITEM_WORD);
+    } while (*hash >= limit);
+    return key;
+}
+
+static int put_below(uint64_t limit, uint64_t *number)
+{
+    uint64_t hash;
+    bool existed;
+    struct sj_key key = key_below(limit, number, &hash);
+    struct sj_value value = {.word = 1};
+    return sj_hashmap_put(&world->map, &key, &value, SJ_PUT_NEW, &existed);
+}
+
+static void take_first_table(void)
+{
+    directory = (struct sj_hashmap_directory *)(uintptr_t)world->map.head->directory;
+    table = (struct sj_hashmap_segment *)(uintptr_t)directory->segment[0];
+}
+
+/* A depth that shifts of words take for 0, and a table deeper than the directory. */
+static void depths_are_small(void)
+{
+    struct sj_hashmap_head *head;
+    uint64_t number = 0, hash;
+    world = world_make("depths", words, 10);
+    for (uint32_t i = 0; i < 10; i++)
+        CHECK_OK(put_below(UINT64_MAX, &number));
+    take_first_table();
+    head = world->map.head;
+    CHECK(directory->depth == 0);
+    head->node.aux = 64;
+    all_find(&directory->depth, 4, 64);
+    head->node.aux = 0;
+    struct sj_value value;
+    struct sj_key key = key_below(1ull << 63, &number, &hash);
+    CHECK(sj_hashmap_get(&world->map, &key, &value) == SJ_ENOTFOUND);
+    table->node.aux = 1;
+    CHECK(sj_hashmap_get(&world->map, &key, &value) == SJ_ECORRUPT);
+    table->node.aux = 0;
+    CHECK_OK(check());
+    world_drop(world);
+}
+
+/* A home that says it has more strays than there are slots for them takes no other one. */
+static void strays_are_few(void)
+{
+    uint64_t number = 0;
+    world = world_make("strays", words, 10);
+    take_first_table();
+    for (uint32_t i = 0; i < SJ_HASHMAP_SLOTS; i++)
+        CHECK_OK(put_below(UINT64_MAX / 3, &number));
+    CHECK(table->bucket[0].strays == 0);
+    table->bucket[0].strays = SJ_HASHMAP_SLOTS * (SJ_HASHMAP_PROBES - 1);
+    CHECK(put_below(UINT64_MAX / 3, &number) == SJ_ECORRUPT);
+    table->bucket[0].strays = 0;
+    CHECK_OK(put_below(UINT64_MAX / 3, &number));
+    CHECK_OK(check());
+    world_drop(world);
+}
+
+/* The same key a second time, where a search comes later. */
+static void an_item_is_there_once(void)
+{
+    uint64_t number = 0;
+    world = world_make("twice", words, 10);
+    CHECK_OK(put_below(UINT64_MAX / 3, &number));
+    take_first_table();
+    uint32_t slot;
+    struct sj_hashmap_bucket *bucket = first_used_bucket(world, &slot), old = *bucket;
+    uint32_t free = slot + 1 < SJ_HASHMAP_SLOTS ? slot + 1 : 0;
+    bucket->tag[free] = bucket->tag[slot];
+    bucket->slot[free] = bucket->slot[slot];
+    world->map.head->count++;
+    finds(world, "a search finds, once");
+    world->map.head->count--;
+    *bucket = old;
+    CHECK_OK(check());
+    world_drop(world);
+}
+
+/* A table that several entries of the directory lead to, but one of them does not. */
+static void entries_of_a_table_agree(void)
+{
+    uint64_t number = 0, twin = 0;
+    world = world_make("entries", words, 10);
+    for (uint32_t i = 0; twin == 0 && i < 100000; i++) {
+        CHECK_OK(put_below(UINT64_MAX, &number));
+        take_first_table();
+        for (uint64_t j = 1; j < 1ull << directory->depth; j++)
+            if (directory->segment[j] == directory->segment[j - 1])
+                twin = j;
+    }
+    CHECK(twin != 0);
+    uint64_t old = directory->segment[twin], first_table = directory->segment[0];
+    uint64_t last_table = directory->segment[(1ull << directory->depth) - 1];
+    directory->segment[twin] = old == first_table ? last_table : first_table;
+    finds(world, "the same table segment as the entry before");
+    directory->segment[twin] = old;
+    CHECK_OK(check());
+    world_drop(world);
+}
+
+/* A full table with an item of another one is not split: the item would be where nobody looks. */
+static void items_of_a_full_table_belong_there(void)
+{
+    uint64_t number = 0, hash;
+    uint32_t slot;
+    world = world_make("belong", words, 10);
+    do {
+        CHECK_OK(put_below(UINT64_MAX, &number));
+        take_first_table();
+    } while (directory->depth == 0);
+    struct sj_hashmap_bucket *bucket = first_used_bucket(world, &slot);
+    uint64_t old = bucket->slot[slot].first, first_table = directory->segment[0];
+    struct sj_key key;
+    do
+        key = key_below(UINT64_MAX, &number, &hash);
+    while (hash >> 63 == 0);
+    bucket->slot[slot].first = key.word;
+    int error = SJ_OK;
+    uint64_t limit = 1ull << (64 - table->node.aux);
+    for (uint32_t i = 0; error == SJ_OK && i < 10000; i++)
+        error = put_below(limit, &number);
+    CHECK(error == SJ_ECORRUPT);
+    take_first_table();
+    CHECK(directory->segment[0] == first_table);
+    bucket->slot[slot].first = old;
+    CHECK_OK(check());
+    world_drop(world);
+}
+
 int main(void)
 {
     test_begin();
     alarm(20); /* a walk that does not end */
     the_checker_finds_each_kind_of_damage();
     directory_and_tables_are_what_they_say();
+    depths_are_small();
+    strays_are_few();
+    an_item_is_there_once();
+    entries_of_a_table_agree();
+    items_of_a_full_table_belong_there();
     printf("ok\n");
     return 0;
 }
