@@ -20,7 +20,7 @@ int btree_row_fence(struct sj_btree *tree, const struct btree_leaf_row *row, uin
         return SJ_OK;
     struct btree_text left = slot_text(tree, row->slot[cut - 1]);
     struct btree_text right = slot_text(tree, row->slot[cut]);
-    if (left.bytes == NULL || right.bytes == NULL)
+    if (left.bytes == NULL || right.bytes == NULL) /* btree_row_to_leaf would tell it later */
         return damaged_entry(tree, row->slot[left.bytes == NULL ? cut - 1 : cut]);
     return btree_separator_make(tree, left, right, fence);
 }

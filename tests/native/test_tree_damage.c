@@ -388,11 +388,13 @@ static void the_check_knows_them_all(void)
     if (bytes)
         inner_separators(low)[2] = inner_separators(low)[1];
     is_told("(I1)");
-    if (low != top) {
-        keys[1] = inner_keys(top)[1];
-        if (bytes)
-            inner_separators(low)[1] = inner_separators(top)[1];
-        is_told(bytes ? "expected" : "a separator above the one before it (I1)");
+    keys[1] = inner_keys(top)[1];
+    if (bytes)
+        inner_separators(low)[1] = inner_separators(top)[1];
+    is_told(bytes ? "expected" : "a separator above the one before it (I1)");
+    if (!bytes) { /* the last one, above all that the node has */
+        keys[low->node.count - 1u] = inner_keys(top)[1];
+        is_told("a separator above the one before it (I1)");
     }
     keys[0] = 1;
     is_told("without a first separator (I2)");
@@ -407,6 +409,51 @@ static void the_check_knows_them_all(void)
     CHECK_OK(sj_btree_last(&tree, &cursor));
     cursor.leaf->next = (uintptr_t)leaf[0];
     is_told("the end of the leaves (I5)");
+}
+
+static void *new_block(size_t size)
+{
+    void *block;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_alloc(segment, size, &block));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    return block;
+}
+
+/* A node of `count` children whose separators ascend from `key` on. */
+static void make_inner(struct sj_btree_inner *node, uint32_t count, uint64_t key, uint64_t left,
+                       uint64_t right)
+{
+    memset(node, 0, sizeof *node);
+    *(uint64_t *)&node->node = node_head(SJ_KIND_BTREE_INNER, count, 0);
+    for (uint32_t i = 1; i < inner_fanout(false); i++)
+        inner_keys(node)[i] = i < count ? key + i : BTREE_UNUSED_KEY;
+    for (uint32_t i = 0; i < count; i++)
+        inner_children(node, false)[i] = i == 0 ? left : right;
+}
+
+/* A tree as high as can be, with nearly empty nodes beside full ones: a deletion would change two
+ * nodes on each level, and there is room for the images of fewer. Word keys alone. */
+static void a_deletion_changes_few_nodes(void)
+{
+    uint64_t key = leaf[1]->key[0], left = (uintptr_t)leaf[0], right = (uintptr_t)leaf[1];
+    struct sj_btree_inner *full = new_block(sizeof *full);
+    make_inner(full, inner_fanout(false), key, right, right);
+    leaf[0]->node.count = BTREE_LEAF_MIN;
+    leaf[1]->node.count = SJ_BTREE_LEAF_ITEMS;
+    for (uint64_t level = 1; level <= SJ_BTREE_HEIGHT_MAX; level++) {
+        struct sj_btree_inner *node = new_block(sizeof *node);
+        make_inner(node, 2, key, left, right);
+        left = (uintptr_t)node;
+        right = (uintptr_t)full;
+    }
+    tree.head->top = left;
+    tree.head->height = SJ_BTREE_HEIGHT_MAX;
+    struct sj_key first_key = key_of(0);
+    CHECK(sj_btree_delete(&tree, &first_key) == SJ_ECORRUPT);
+    CHECK(strstr(sj_error_detail(), "the height of a B-tree") != NULL);
+    restore();
 }
 
 /* A node, or what a slot leads to, that the heap may give out again. */
@@ -431,10 +478,15 @@ static void keys_are_where_their_slots_say(void)
         (struct sj_btree_separator *)(uintptr_t)inner_separators(low)[1];
     uint32_t last = leaf[0]->node.count - 1u;
     is_found(&leaf[0]->slot[last], 8, nowhere, shrink);
-    for (uint32_t i = 1; i < last; i++)
-        is_found(&leaf[0]->slot[i], 8, nowhere, grow);
+    for (uint32_t i = 1; i < last; i++) {
+        leaf[0]->slot[i] = nowhere;
+        CHECK(grow() == SJ_ECORRUPT);
+        CHECK(strstr(sj_error_detail(), "an entry of a B-tree") != NULL);
+        restore();
+    }
     is_found(&inner_separators(low)[1], 8, nowhere, grow);
     is_found(&separator->size, sizeof separator->size, SJ_KEY_BYTES_MAX + 1, grow);
+    is_found(&separator->size, sizeof separator->size, 0, grow);
     *(struct sj_btree_separator *)(uintptr_t)(nowhere - 64) =
         (struct sj_btree_separator){.kind = SJ_KIND_BTREE_KEY, .size = 4000};
     is_found(&inner_separators(low)[1], 8, nowhere - 64, grow);
@@ -448,6 +500,71 @@ static void keys_are_where_their_slots_say(void)
     is_found(&entry->key_size, sizeof entry->key_size, SJ_KEY_BYTES_MAX + 1, get);
     is_found(&entry->value_size, sizeof entry->value_size, 1ull << 60, get);
     is_found(&entry->value_size, sizeof entry->value_size, 8 << 20, get);
+}
+
+/* Puts a new key among those of a leaf. */
+static int put_into(const struct sj_btree_leaf *into, uint64_t number)
+{
+    static uint8_t text[48];
+    char begin[9] = "";
+    memcpy(begin, slot_text(&tree, into->slot[0]).bytes, 8);
+    uint64_t key_number = strtoull(begin, NULL, 10) + number * 7919 % (10ull * into->node.count);
+    int size =
+        snprintf((char *)text, sizeof text, "%08u.%08u", (unsigned)key_number, (unsigned)number);
+    bool existed;
+    struct sj_key key = {.bytes = text, .size = (uint32_t)size};
+    struct sj_value value = {.bytes = text, .size = 1};
+    return sj_btree_put(&tree, &key, &value, SJ_PUT_ALWAYS, &existed);
+}
+
+/* Inserts into the first and the last leaf below the node, until that is split between them. */
+static int split_low(void)
+{
+    uint64_t all = inner_items(top, bytes)[0];
+    const struct sj_btree_leaf *last_leaf =
+        (struct sj_btree_leaf *)(uintptr_t)inner_children(low, bytes)[low->node.count - 1u];
+    int error = SJ_OK;
+    for (uint64_t i = 0; error == SJ_OK && inner_items(top, bytes)[0] >= all; i++) {
+        error = put_into(i % 2 == 0 ? leaf[0] : last_leaf, i);
+        CHECK(i < 10 * ITEMS);
+    }
+    return error;
+}
+
+/* Deletes from the first key on until the node above meets the one beside it. */
+static int join_low(void)
+{
+    uint64_t i = 0, beside = inner_children(top, bytes)[1], all = inner_items(top, bytes)[1];
+    int error = SJ_OK;
+    while (error == SJ_OK && tree.head->height == 2 && inner_children(top, bytes)[1] == beside &&
+           inner_items(top, bytes)[1] == all) {
+        struct sj_key key = key_of(10 * i++);
+        error = sj_btree_delete(&tree, &key);
+    }
+    return error;
+}
+
+/* Before a node is split, or meets another one, all separators are looked at. Byte keys alone. */
+static void separators_are_looked_at(void)
+{
+    CHECK_OK(split_low());
+    restore();
+    CHECK_OK(join_low());
+    restore();
+    for (uint32_t i = 1; i < low->node.count; i++)
+        is_found(&inner_separators(low)[i], 8, nowhere, split_low);
+    struct sj_btree_inner *beside =
+        (struct sj_btree_inner *)(uintptr_t)inner_children(top, bytes)[1];
+    for (uint32_t i = 1; i < beside->node.count; i++)
+        is_found(&inner_separators(beside)[i], 8, nowhere, join_low);
+    struct btree_text text = separator_at(&tree, inner_separators(low)[1]);
+    struct sj_key key = {.bytes = text.bytes,
+                         .size = text.size}; /* as long as the fragment tells */
+    struct sj_value value;
+    CHECK(sj_btree_get(&tree, &key, &value) != SJ_ECORRUPT);
+    inner_separators(low)[1] = nowhere;
+    CHECK(sj_btree_get(&tree, &key, &value) == SJ_ECORRUPT);
+    restore();
 }
 
 int main(void)
@@ -468,8 +585,12 @@ int main(void)
         blocks_are_in_use((uintptr_t)tree.head);
         blocks_are_in_use((uintptr_t)low);
         blocks_are_in_use((uintptr_t)leaf[1]);
-        if (kind == SJ_ITEM_BYTES)
+        if (kind == SJ_ITEM_BYTES) {
             keys_are_where_their_slots_say();
+            separators_are_looked_at();
+        } else {
+            a_deletion_changes_few_nodes();
+        }
         CHECK_OK(check());
         CHECK_OK(sj_segment_close(segment, false));
         free(saved);
