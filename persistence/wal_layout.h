@@ -111,7 +111,8 @@ struct sj_wal_shared {
     uint64_t streaming;   /* 1: records of a transaction that has not committed are before it */
     uint64_t pending_end; /* the tail that the commit is going to make */
     uint64_t pending_generation; /* of that commit; 0: none is going on */
-    uint8_t zero0[32];
+    uint64_t commits;            /* that there have been */
+    uint8_t zero0[24];
     /* Stored by who has flush_mutex. */
     pthread_mutex_t flush_mutex;
     uint8_t zero1[64 - sizeof(pthread_mutex_t)];
@@ -122,7 +123,10 @@ struct sj_wal_shared {
     uint32_t waiters; /* threads that sleep on it */
     uint32_t failed;  /* errno of the write that failed; no more are tried */
     uint32_t zero2;
-    uint8_t zero3[40];
+    uint64_t flushed;  /* how many of the commits are on disk */
+    uint64_t expected; /* how many are going to wait for the next flush, it seems */
+    uint64_t sync_ns;  /* how long a write and its sync take */
+    uint8_t zero3[16];
     /* Stored by who has checkpoint_mutex. */
     pthread_mutex_t checkpoint_mutex;
     uint8_t zero4[64 - sizeof(pthread_mutex_t)];

@@ -25,12 +25,16 @@
  * published before the commit: the log knows by their flags that they count only together.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "persistence/log.h"
 #include "persistence/wal.h"
 
 #define BATCH_SLACK (3 * (sizeof(struct sj_wal_batch) + SJ_PAGE)) /* heads and padding */
+
+#define GATHER_NS_MAX 1000000ull
 
 uint64_t sj_wal_record_limit = SJ_WAL_RING / 4;
 uint64_t sj_wal_ring_limit = SJ_WAL_RING;
@@ -106,11 +110,47 @@ static int turn(struct sj_segment *segment, bool *turned)
     return SJ_OK;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
+/*
+ * Those whose commits have just been written commit again before long, and those who came meanwhile
+ * wait: so many are expected for the next flush, which waits for them a little. Without that, who
+ * comes first would write for itself, and the others wait for the next one: two commits a flush.
+ */
+static void note_flush(struct sj_wal_shared *shared, uint64_t commits, uint64_t sync_ns)
+{
+    shared->expected = __atomic_load_n(&shared->commits, __ATOMIC_ACQUIRE) - shared->flushed;
+    shared->flushed = commits;
+    shared->sync_ns += (uint64_t)((int64_t)(sync_ns - shared->sync_ns) / 8);
+}
+
+/* With flush_mutex: until they have come, for half of the time of a sync at most. One writer alone
+ * never waits here. */
+static void gather(const struct sj_wal_shared *shared)
+{
+    uint64_t most_ns = shared->sync_ns / 2 < GATHER_NS_MAX ? shared->sync_ns / 2 : GATHER_NS_MAX;
+    int64_t end = 0;
+    while (__atomic_load_n(&shared->commits, __ATOMIC_ACQUIRE) - shared->flushed <
+           shared->expected) {
+        int64_t now = now_ns();
+        end = end == 0 ? now + (int64_t)most_ns : end;
+        if (now >= end)
+            return;
+        sched_yield();
+    }
+}
+
 /* Writes all records of the ring that are not on disk, as one batch. SJ_EIO. */
 static int write_batch(struct sj_segment *segment)
 {
     struct sj_wal *wal = segment->wal;
     struct sj_wal_place place = *sj_wal_place_now(wal);
+    uint64_t commits = __atomic_load_n(&wal->shared->commits, __ATOMIC_ACQUIRE);
     uint64_t bytes = __atomic_load_n(&wal->shared->tail, __ATOMIC_ACQUIRE) - place.durable;
     int error = sj_wal_usable(segment);
     if (error != SJ_OK || bytes == 0)
@@ -134,9 +174,11 @@ static int write_batch(struct sj_segment *segment)
              whole = (all + place.sector - 1) / place.sector * place.sector;
     memset(wal->buffer + all, 0, whole - all);
     sj_wal_file_suit(file, place.sector);
+    int64_t begun = now_ns();
     int number = sj_wal_file_write(file, wal->buffer, whole, place.at);
     if (number != 0)
         return sj_wal_fail(segment, number);
+    note_flush(wal->shared, commits, (uint64_t)(now_ns() - begun));
     place.durable += bytes;
     place.at += whole;
     place.chain = batch->checksum;
@@ -156,8 +198,9 @@ static int flush(struct sj_segment *segment)
     return SJ_OK;
 }
 
-/* Waits until all records before `position` are on disk, writing them if nobody else does. */
-static int wait_for(struct sj_segment *segment, uint64_t position)
+/* Waits until all records before `position` are on disk, writing them if nobody else does;
+ * `together`: with those of others, if they come soon. */
+static int wait_for(struct sj_segment *segment, uint64_t position, bool together)
 {
     struct sj_wal *wal = segment->wal;
     for (;;) {
@@ -171,8 +214,11 @@ static int wait_for(struct sj_segment *segment, uint64_t position)
             sj_wal_sleep(wal, wake);
             continue;
         }
-        if (sj_wal_place_now(wal)->durable < position)
+        if (sj_wal_place_now(wal)->durable < position) {
+            if (together)
+                gather(wal->shared);
             error = flush(segment);
+        }
         sj_wal_unlock(wal, &wal->shared->flush_mutex);
         if (error != SJ_OK)
             return error;
@@ -251,7 +297,7 @@ static int make_room(struct sj_segment *segment, uint64_t bytes)
         place = sj_wal_copy_place(wal);
     }
     if (SJ_UNLIKELY(shared->tail - place.durable + bytes > sj_wal_ring_limit)) {
-        error = wait_for(segment, shared->tail);
+        error = wait_for(segment, shared->tail, false);
         place = sj_wal_copy_place(wal);
     }
     uint64_t need = place.at + (shared->tail - place.durable) + bytes + BATCH_SLACK;
@@ -383,6 +429,7 @@ static int commit(struct sj_segment *segment)
 static void publish(struct sj_wal_shared *shared)
 {
     __atomic_store_n(&shared->tail, shared->pending_end, __ATOMIC_RELEASE);
+    __atomic_store_n(&shared->commits, shared->commits + 1, __ATOMIC_RELEASE);
     __atomic_store_n(&shared->streaming, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&shared->pending_generation, 0, __ATOMIC_RELEASE);
 }
@@ -424,7 +471,7 @@ uint64_t sj_wal_take_unacknowledged(struct sj_segment *segment)
 
 int sj_wal_acknowledge(struct sj_segment *segment, uint64_t position)
 {
-    int error = wait_for(segment, position);
+    int error = wait_for(segment, position, true);
     const struct sj_wal_place *place = sj_wal_place_now(segment->wal);
     /* Checkpoints do not keep up: whoever commits waits for one, without any lock of the store. If
      * it fails, the next commit says so. */

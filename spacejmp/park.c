@@ -50,7 +50,7 @@ static bool empty_out(struct sj_space *space)
     return false;
 }
 
-/* The first place from `at` on that no other attached space was parked in last; 0: there is none. */
+/* The first place from `at` on that no other attached space was parked in last; 0: none. */
 static uint64_t free_place(const struct sj_space *space, uint64_t at)
 {
     uint64_t bytes = space->segment->reserved;
