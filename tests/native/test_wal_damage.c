@@ -2,13 +2,16 @@
 /*
  * test_wal_damage.c: a write-ahead log in which one word is wrong, and all checksums are right.
  * What ends the log leaves the state before; what cannot be explained by a crash is damage, and
- * said to be.
+ * said to be. And what a writer meets: a ring that was stored over or is gone, a file that is full.
  */
 #include "wal_world.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define BATCHES 6u /* of the epoch that is looked at; the last one is the last change */
 
@@ -409,6 +412,108 @@ static void a_closed_epoch_has_a_next_one(void)
     world_abandon(segment, true);
 }
 
+/* ------------------------------------------------------------------ the ring */
+
+static struct sj_segment *reopen(struct world *world)
+{
+    struct sj_segment *segment;
+    for (uint32_t i = 0; i < 3; i++)
+        write_file(store.path[i], store.bytes[i], store.size[i]);
+    CHECK_OK(open_store(&segment));
+    segment->wal->stop = true;
+    CHECK(world_find(world, segment));
+    return segment;
+}
+
+/* Something else was stored over a record that waits in the ring: it does not go to the log. */
+static void what_is_no_record_is_not_written(void)
+{
+    for (uint32_t round = 0; round < 2; round++) {
+        struct world world;
+        struct model model = {.digest = store.after};
+        struct sj_segment *segment = reopen(&world);
+        struct sj_wal *wal = segment->wal;
+        uint64_t durable = sj_wal_place_now(wal)->durable;
+        CHECK_OK(world_change(&world, &model, 0, 40, 9));
+        struct sj_wal_record *waits = (struct sj_wal_record *)(wal->ring + durable % SJ_WAL_RING);
+        uint64_t bytes = wal->shared->tail - durable;
+        CHECK(waits->bytes == bytes);
+        waits->bytes = bytes + 8; /* behind the end */
+        if (round == 1) {
+            waits->bytes = 8; /* in its own head, and what seems to be the next one ends well */
+            waits->generation = bytes - 8;
+        }
+        CHECK(sj_wal_flush(segment) == SJ_EIO);
+        world_abandon(segment, true);
+    }
+}
+
+/* The ring's pages are gone, and there is no memory for zeros in their place: the process ends, and
+ * does not meet the same fault for ever. */
+static void what_cannot_be_replaced_ends_the_process(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which needs memory itself */
+    struct world world;
+    struct sj_segment *segment = reopen(&world);
+    const struct sj_wal *wal = segment->wal;
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        const struct rlimit no_data = {0, 0};
+        alarm(5);
+        if (setrlimit(RLIMIT_DATA, &no_data) != 0 || setrlimit(RLIMIT_CORE, &no_data) != 0 ||
+            ftruncate(wal->image, (off_t)(segment->reserved + sizeof *wal->shared)) != 0)
+            _exit(1);
+        _exit(*(volatile char *)wal->ring == 0 ? 2 : 3);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    world_abandon(segment, true);
+#endif
+}
+
+/* A transaction whose first records are on disk, whose last one waits in the ring, and a file that
+ * cannot grow: the other one takes over when the last record is in this one, too. */
+static void a_transaction_ends_in_the_file_it_began_in(void)
+{
+    struct world world;
+    struct model model = {.digest = store.after};
+    struct rlimit old, limit;
+    struct sj_segment *segment = reopen(&world);
+    struct sj_wal *wal = segment->wal;
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    limit = old;
+    limit.rlim_cur = sj_wal_log_step * 3 / 2; /* they grow by a step */
+    signal(SIGXFSZ, SIG_IGN);
+    sj_wal_record_limit = 4096;
+    sj_wal_ring_limit = 6000;
+    CHECK_OK(sj_tx_begin(segment));
+    for (uint32_t i = 0; i < 8; i++)
+        CHECK_OK(world_change(&world, &model, 0, 20 + i, 15));
+    CHECK_OK(sj_tx_commit(segment));
+    sj_wal_record_limit = SJ_WAL_RING / 4;
+    sj_wal_ring_limit = SJ_WAL_RING;
+    const struct sj_wal_place *place = sj_wal_place_now(wal);
+    uint64_t epoch = place->epoch;
+    CHECK(place->open != 0 && wal->shared->streaming == 0 && wal->shared->tail > place->durable);
+    CHECK(wal->shared->log_bytes[epoch & 1] == sj_wal_log_step);
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    for (uint32_t i = 0; sj_wal_place_now(wal)->epoch == epoch && i < 1000; i++)
+        CHECK_OK(world_change(&world, &model, 1, i % 8, 3));
+    CHECK(sj_wal_place_now(wal)->epoch == epoch + 1);
+    CHECK_OK(world_acknowledge(segment));
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+    world_abandon(segment, true);
+    CHECK_OK(open_store(&segment));
+    segment->wal->stop = true;
+    CHECK(world_find(&world, segment));
+    world_check(&world);
+    CHECK(world_contents(&world) == model.digest);
+    world_abandon(segment, true);
+}
+
 int main(void)
 {
     char command[128];
@@ -429,6 +534,9 @@ int main(void)
     a_log_file_is_there_whole();
     a_commit_that_did_not_come_about_is_forgotten();
     a_log_that_changes_meanwhile_is_damage();
+    what_is_no_record_is_not_written();
+    what_cannot_be_replaced_ends_the_process();
+    a_transaction_ends_in_the_file_it_began_in();
     make(2);
     the_next_epoch_goes_on_where_the_one_before_ended();
     a_closed_epoch_has_a_next_one();
