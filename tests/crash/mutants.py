@@ -63,7 +63,11 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("wal_", None, tests("wal_damage wal_crash wal_log wal_kill syncs wal_sums sums_crash")),
     ("sums", True, tests("sums syncs wal_sums sums_crash segment dax")),
     ("sums", None, (*tests("sums syncs wal_sums sums_crash segment dax"), POWER, HEAP)),
-    ("superblock", None, (*tests("damage syncs sums dax"), POWER, HEAP, *tests("wal_crash"))),
+    (
+        "superblock",
+        None,
+        (*tests("damage syncs sums dax wal_sums"), POWER, HEAP, *tests("wal_crash")),
+    ),
     ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ, *tests("btree"))),
     ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ, *tests("hashmap"))),
     ("btree", None, (POWER, *tests("btree btree_crash"))),

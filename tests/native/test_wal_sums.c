@@ -159,6 +159,17 @@ static void a_closed_store_has_all_its_checksums(void)
     }
 }
 
+/* A superblock that is found damaged from here on was not torn by whoever wrote it. */
+static void one_superblock_is_named(const struct sj_segment *segment)
+{
+    struct sj_super super;
+    uint64_t which;
+    CHECK(segment->wal->sums != NULL);
+    CHECK_OK(sj_super_read(segment->wal->file, segment->name, &super, &which));
+    CHECK(sj_sums_names(segment->wal->sums, super.checksum));
+    CHECK(!sj_sums_explain_torn(segment->wal->sums, super.checksum));
+}
+
 static void in_use_what_a_checkpoint_wrote_has_checksums(void)
 {
     make_closed("in_use");
@@ -171,6 +182,7 @@ static void in_use_what_a_checkpoint_wrote_has_checksums(void)
     CHECK(sj_segment_committed(segment) > before);
     CHECK(no_false_alarm(segment) == before / SJ_PAGE);
     CHECK_OK(segment->domain->sync(segment)); /* a checkpoint */
+    one_superblock_is_named(segment);
     uint64_t written = no_false_alarm(segment);
     CHECK(written > before / SJ_PAGE && written < sj_segment_committed(segment) / SJ_PAGE);
     CHECK_OK(sj_segment_sync(segment));
