@@ -166,7 +166,7 @@ static void take_super(struct sj_remains *remains, const struct sj_super *super)
     remains->log_epoch = super->log_epoch;
     segment->reserved = super->reserved;
     memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
-    memcpy(segment->name, super->name, super->name_bytes);
+    snprintf(segment->name, sizeof segment->name, "%.*s", (int)super->name_bytes, super->name);
     (void)sj_super_copies(segment->fd, segment->name, copies);
     bool both = copies[0] != SJ_SUPER_DAMAGED && copies[1] != SJ_SUPER_DAMAGED;
     if (!both)
