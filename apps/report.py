@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from spacejmp.apps.jsonform import dumps
@@ -56,9 +57,12 @@ def emit_json(value: Any) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Make the console that tables are drawn on."""
+    """Make the console that tables are drawn on; what its encoding lacks is escaped."""
     from rich.console import Console
 
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
     return Console(stderr=stderr, highlight=False)
 
 
