@@ -82,7 +82,10 @@ def put(
     durability: NewDurability = None,
 ) -> None:
     """Store a value under a key, atomically."""
-    with open_store(context, name, "c" if create else "w", durability=durability) as store:
+    with (
+        open_store(context, name, "c" if create else "w", durability=durability) as store,
+        store.transaction(),  # a structure that is made goes again when the item is refused
+    ):
         if not create:
             mapping = store[tree]
         else:

@@ -93,6 +93,16 @@ def test_a_get_loads_nothing_that_it_does_not_need(genes: Path) -> None:
     assert done.stdout == '{"at": 3}\n\n'
 
 
+def test_tables_escape_what_the_encoding_of_the_output_lacks(home: Path) -> None:
+    ran(home, "put", "s", "日本", "k", "1", "--create")
+    shown = subprocess.check_output(
+        [*COMMAND, "--home", str(home), "info", "s"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        text=True,
+    )
+    assert r"\u65e5\u672c" in shown
+
+
 def test_home_is_taken_from_the_environment(genes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACEJMP_HOME", str(genes))
     assert CliRunner().invoke(app, ["ls"]).stdout == "genes\n"
@@ -256,6 +266,9 @@ def test_put_and_get_read_keys_and_values_as_the_codec_says(
 def test_put_makes_a_structure_only_when_asked_to(genes: Path) -> None:
     assert "no structure named 'new'" in failed(genes, 1, "put", "genes", "new", "k", "1")
     assert "no store 'new'" in failed(genes, 1, "put", "new", "t", "k", "1")
+    assert "expected JSON" in failed(genes, 2, "put", "genes", "new", "k", "{", "--create")
+    with sj.open("genes", "r", home=genes) as store:
+        assert "new" not in store.roots
     ran(genes, "put", "genes", "new", "k", "1", "--create", "--hash")
     with sj.open("genes", "r", home=genes) as store:
         assert store.roots["new"].kind == "hashmap"
