@@ -51,6 +51,12 @@ static int file_error(const char *path, const char *call)
                : errno == ENOSPC || errno == EDQUOT                ? SJ_EFULL
                : errno == ENOENT                                   ? SJ_ENOTFOUND
                                                                    : SJ_EIO;
+    if (errno == EROFS)
+        return sj_error(code,
+                        "lock file %s: is on a read-only filesystem, and those who read need it "
+                        "too: copy the store to one that can be written, or read it with "
+                        "spacejmp.salvage",
+                        path);
     return sj_error(code, "lock file %s: %s: %s", path, call, strerror(errno));
 }
 

@@ -16,6 +16,7 @@ import pytest
 from children import in_child
 
 import spacejmp as sj
+from spacejmp.structures.salvage import Remains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,5 +110,22 @@ def test_a_store_on_a_disk_that_is_full_opens_and_changes_in_place(
         with sj.open("genes", home=home) as store, store.transaction():
             store["t"].update((k, VALUE) for k in range(10_000, 30_000))
             assert len(store["t"]) == 22_000
+
+    on_small_disk(disk_home, use)
+
+
+def test_a_store_on_a_read_only_disk_is_refused_with_a_way_out(disk_home: Path) -> None:
+    """It was no more than "open: Read-only file system"."""
+
+    def use(disk: Path) -> None:
+        home = disk / "home"
+        sj.open("genes", home=home, reserve=GIB).close()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        flag: Literal["r", "w"]
+        for flag in ("r", "w"):
+            with pytest.raises(sj.StorePermissionError, match=r"read-only.*copy .*salvage"):
+                sj.open("genes", flag, home=home)
+        with Remains("genes", home=home) as remains:
+            assert remains.notes == ()
 
     on_small_disk(disk_home, use)
