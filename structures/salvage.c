@@ -72,6 +72,15 @@ static struct salvage_structure *add(struct sj_salvage *salvage)
     return made;
 }
 
+/* Its root is gone, and its name with it. */
+static void name_lost(struct sj_salvage *salvage, struct salvage_structure *structure)
+{
+    struct sj_salvage_structure *told = &structure->told;
+    told->lost = true;
+    told->name_bytes =
+        (uint16_t)snprintf(told->name, sizeof told->name, "lost-%u", ++salvage->lost);
+}
+
 uint32_t salvage_lost(struct sj_salvage *salvage, uint16_t type, struct sj_kinds kinds)
 {
     bool together = type == SJ_KIND_HASHMAP || salvage->lost >= LOST_MAX;
@@ -86,9 +95,7 @@ uint32_t salvage_lost(struct sj_salvage *salvage, uint16_t type, struct sj_kinds
         return NOBODY;
     made->told.type = type;
     made->told.kinds = kinds;
-    made->told.lost = true;
-    int length = snprintf(made->told.name, sizeof made->told.name, "lost-%u", ++salvage->lost);
-    made->told.name_bytes = (uint16_t)length;
+    name_lost(salvage, made);
     return salvage->structures - 1;
 }
 
@@ -191,9 +198,7 @@ static void find_structures(struct sj_salvage *salvage)
         if (made == NULL)
             return;
         made->told.type = found->kind;
-        made->told.lost = true;
-        int length = snprintf(made->told.name, sizeof made->told.name, "lost-%u", ++salvage->lost);
-        made->told.name_bytes = (uint16_t)length;
+        name_lost(salvage, made);
         take_head(salvage, salvage->structures - 1, found);
     }
 }
@@ -211,10 +216,9 @@ static void count_blocks(struct sj_salvage *salvage, const struct salvage_blocks
         const struct salvage_block *block = &blocks->item[i];
         if (block->owner == NOBODY)
             continue;
-        salvage->structure[block->owner].told.blocks++;
-        if (block->claim == block->owner)
-            continue;
-        salvage->structure[block->owner].told.found++;
+        struct sj_salvage_structure *told = &salvage->structure[block->owner].told;
+        told->blocks++;
+        told->found += block->claim != block->owner;
     }
 }
 
