@@ -84,12 +84,24 @@ static int find(struct sj_segment *segment)
     return sj_wal_super_write(segment, &super, which);
 }
 
+/* What the image has committed, from its file: checkpoints run in threads that are not inside of
+ * the store, whose addresses another one may have meanwhile (spacejmp/park.h). */
+static bool image_committed(const struct sj_segment *segment, uint64_t *bytes)
+{
+    const off_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
+    return pread(segment->fd, bytes, sizeof *bytes, at) == sizeof *bytes;
+}
+
 int sj_wal_sums_begin(struct sj_segment *segment)
 {
-    uint64_t pages = 0, end = sj_segment_committed(segment);
+    uint64_t pages = 0, end;
     int error = find(segment);
     if (error != SJ_OK || segment->wal->sums == NULL)
         return error;
+    if (!image_committed(segment, &end)) { /* it was cut short */
+        sj_wal_sums_forget(segment);
+        return SJ_OK;
+    }
     end = (end < segment->reserved ? end : segment->reserved) / SJ_PAGE;
     error = sj_segment_sums_pages(segment, &pages);
     if (error == SJ_OK && end > pages && sj_sums_back(segment->wal->sums, pages, end) != SJ_OK)
