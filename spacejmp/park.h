@@ -14,8 +14,8 @@
  * fences, and then looks at the words of all threads. So no space is moved away under a thread.
  *
  *   I1  A space that a thread has in `active`, and found not parked afterwards, is resident.
- *   I2  `active` is the thread's innermost hold while it runs, nothing while it waits for a lock:
- *       a thread that waits keeps nobody from the addresses that it has now.
+ *   I2  `active` is the thread's innermost hold while it runs, nothing while it waits for a lock or
+ *       the disk: a thread that waits keeps nobody from the addresses that it has now.
  *   I3  Spaces that are not parked do not overlap, nor do they overlap a claimed range.
  *   I4  Nothing is mapped over: a range that is free is reserved before page tables move there.
  *

@@ -184,9 +184,39 @@ static uint64_t parked_bytes(void)
     return bytes;
 }
 
+/* Checkpoints are written by a thread that is not inside; one read the words that lie at the home
+ * of a store that was parked. */
+static void a_parked_store_has_checkpoints(void)
+{
+    char directory[] = "/var/tmp/sj-native-XXXXXX", segment[64], lock[64], command[64];
+    struct sj_attach_options options = {.writable = true, .wait = patient};
+    struct sj_segment_spec spec = {"space", TEST_BASE, SJ_GIB, 0600, SJ_DURABILITY_POWER};
+    struct sj_space *space;
+    void *block;
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(segment, sizeof segment, "%s/space.seg", directory);
+    snprintf(lock, sizeof lock, "%s/space.lock", directory);
+    CHECK_OK(sj_segment_create(segment, &spec));
+    CHECK_OK(sj_space_attach(segment, lock, &options, &space));
+    CHECK_OK(sj_enter_write(space, &patient));
+    CHECK_OK(sj_tx_op_begin(space->segment));
+    CHECK_OK(sj_heap_alloc(space->segment, 64, &block));
+    sj_tx_ready(space->segment);
+    CHECK_OK(sj_tx_op_commit(space->segment));
+    CHECK_OK(sj_leave(space));
+    CHECK_OK(sj_park_aside(space));
+    CHECK_OK(space->segment->domain->sync(space->segment)); /* a new epoch, and its checkpoint */
+    CHECK(space->parked);
+    CHECK_OK(sj_space_detach(space, &patient));
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    CHECK(system(command) == 0);
+}
+
 int main(int count, char **arguments)
 {
     test_begin();
+    CHECK(setenv("SPACEJMP_SHM", test_directory, 1) == 0);
+    a_parked_store_has_checkpoints();
     counted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(counted != MAP_FAILED);
     for (uint32_t i = 0; i < SPACES; i++)
