@@ -12,6 +12,7 @@
 #include "persistence/segment.h"
 #include "persistence/tx.h"
 #include "spacejmp/hold.h"
+#include "spacejmp/mmu/mmu.h"
 #include "spacejmp/space.h"
 #include "structures/btree.h"
 #include "structures/check.h"
