@@ -145,3 +145,14 @@ def test_a_lost_change_is_noticed_by_the_kills(tmp_path: Path) -> None:
     )
     assert done.returncode == 1, done.stderr
     assert "must not be: HashMap" in done.stderr
+
+
+def test_the_mmu_model_is_what_was_measured(tmp_path: Path) -> None:
+    """Page tables as the kernel's; the paper's switches and Fig. 1 within 15 %."""
+    file = tmp_path / "mmu.json"
+    run(["bench.bench_mmu", "--parts", "tables", "switch", "fig1", "fig6", "--json", str(file)])
+    rows = json.loads(file.read_text())["rows"]
+    assert {row["part"] for row in rows} == {"tables", "switch", "fig1", "fig6"}
+    wrong = {row["what"] for row in rows if abs(row["deviation"]) > row["limit"]}
+    # On the slope where the second level is full, and a cycle and a half of 7: docs/mmu.md.
+    assert wrong == {"1040 pages, no switch", "1040 pages, tagged", "640 pages, tagged"}
