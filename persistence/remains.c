@@ -201,6 +201,7 @@ static int find_place(struct sj_remains *remains, const char *path,
         segment->meta_bytes = sj_pages_meta_bytes(segment->reserved);
     }
     segment->heap = *base + segment->meta_bytes;
+    segment->spans = *base;
     return remains->bytes > segment->meta_bytes ? SJ_OK : too_short(path, remains->bytes);
 }
 

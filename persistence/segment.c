@@ -179,6 +179,7 @@ static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj
     segment->reserved = super->reserved;
     segment->meta_bytes = sj_pages_meta_bytes(super->reserved);
     segment->heap = super->base + segment->meta_bytes;
+    segment->spans = super->base;
     memcpy(segment->name, super->name, super->name_bytes);
     memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
     *begun = segment;

@@ -23,6 +23,7 @@
 #include "persistence/log_layout.h"
 #include "persistence/media_layout.h"
 #include "persistence/seam.h"
+#include "persistence/touch.h"
 #include "persistence/tx.h"
 
 /* Where the last free page was found: only a hint, and only good while nobody else has written. */
@@ -45,7 +46,8 @@ struct sj_segment {
     struct sj_tx tx;    /* this process's transaction */
     uint64_t reserved;
     uint64_t meta_bytes;  /* the fixed part: superblocks to chunk directory */
-    uint64_t heap;        /* address of what follows it: blocks lie from here on */
+    uint64_t heap;        /* where blocks begin, behind it; or SJ_TOUCH_WATCHED (touch.h) */
+    uint64_t spans;       /* the base; or SJ_TOUCH_WATCHED */
     uint64_t sums_at;     /* where the checksum of page 0 of all memory would be (sums.h) */
     struct sj_sums *sums; /* kept since the first change of this process; or NULL */
     char *sums_path;
@@ -194,7 +196,8 @@ static inline bool sj_segment_holds(const struct sj_segment *segment, uint64_t a
 
 /* Whether a block of `bytes` bytes may lie at `at`: in the committed part, behind the fixed one. So
  * no pointer, whatever it is, makes a block of superblocks, log or descriptors. Nothing is
- * committed of a segment whose root page was lost (loss.h, L4). */
+ * committed of a segment whose root page was lost (loss.h, L4). Of a watched segment: never
+ * (touch.h). */
 static inline bool sj_segment_holds_block(const struct sj_segment *segment, uint64_t at,
                                           uint64_t bytes)
 {
@@ -204,17 +207,36 @@ static inline bool sj_segment_holds_block(const struct sj_segment *segment, uint
     return offset < room && bytes <= room - offset;
 }
 
-/*
- * The block of `kind` and at least `bytes` bytes that a pointer read from media leads to, or NULL:
- * range, alignment and kind are checked, nothing else. NULL means SJ_ECORRUPT.
- */
-static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
-                                     enum sj_kind kind)
+/* As sj_segment_block(), but NULL also when the segment is watched (touch.h): for code that then
+ * begins again with that, so that its way without a trace needs no registers for a call. */
+static inline void *sj_segment_block_quick(const struct sj_segment *segment, uint64_t at,
+                                           uint64_t bytes, enum sj_kind kind)
 {
     if (SJ_UNLIKELY((at & 7) != 0 || !sj_segment_holds_block(segment, at, bytes)))
         return NULL;
     struct sj_block *block = (struct sj_block *)(uintptr_t)at;
     return SJ_LIKELY(block->kind == kind) ? block : NULL;
+}
+
+/*
+ * The block of `kind` and at least `bytes` bytes that a pointer read from media leads to, or NULL:
+ * range, alignment and kind are checked, nothing else. NULL means SJ_ECORRUPT. Here a watched
+ * segment is seen to be touched.
+ */
+static inline void *sj_segment_block(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
+                                     enum sj_kind kind)
+{
+    void *block = sj_segment_block_quick(segment, at, bytes, kind);
+    return SJ_LIKELY(block != NULL) ? block : sj_touch_block(segment, at, bytes, kind);
+}
+
+/* Whether a block whose head was there already is so whole. */
+static inline bool sj_segment_spans(const struct sj_segment *segment, uint64_t at, uint64_t bytes)
+{
+    uint64_t offset = at - segment->spans;
+    uint64_t committed = sj_segment_committed(segment);
+    return SJ_LIKELY(offset < committed && bytes <= committed - offset) ||
+           sj_touch_span(segment, at, bytes);
 }
 
 /* `errno` after a system call on `path`, as an error of ours. */

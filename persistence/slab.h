@@ -62,7 +62,8 @@ static inline bool sj_slab_is_empty(const struct sj_slab *slab, const uint64_t u
 /* The slab at an address read from media, or NULL: range, alignment, magic, class and capacity. */
 static inline struct sj_slab *sj_slab_at(const struct sj_segment *segment, uint64_t at)
 {
-    if ((at & (SJ_PAGE - 1)) != 0 || !sj_segment_holds_block(segment, at, SJ_PAGE))
+    if ((at & (SJ_PAGE - 1)) != 0 ||
+        (!sj_segment_holds_block(segment, at, SJ_PAGE) && !sj_touch_page(segment, at, SJ_PAGE)))
         return NULL;
     struct sj_slab *slab = (struct sj_slab *)(uintptr_t)at;
     if (slab->magic != SJ_SLAB_MAGIC || slab->size_class >= SJ_CLASSES ||

@@ -134,6 +134,8 @@ static int commit_all(struct sj_segment *segment)
         sj_log_flush_ranges(segment);
         flush_fresh(segment);
     }
+    if (SJ_UNLIKELY(segment->heap == SJ_TOUCH_WATCHED))
+        sj_touch_changes(segment);
     sj_log_commit(segment);
     bool damaged = sj_segment_is_damaged(segment);
     if (SJ_UNLIKELY(domain->committed != NULL && !damaged))
@@ -361,6 +363,8 @@ int sj_tx_single_word(struct sj_segment *segment, uint64_t *at, uint64_t value)
         return error;
     if (segment->tx.depth == 0 && segment->domain->commit == NULL) {
         sj_sums_mark_word(segment, at);
+        if (SJ_UNLIKELY(segment->heap == SJ_TOUCH_WATCHED))
+            sj_touch_note((uint64_t)(uintptr_t)at, sizeof *at, 0, true);
         sj_store(at, value);
         sj_flush(segment->domain, at, sizeof *at);
         sj_fence(segment->domain);

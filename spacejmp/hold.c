@@ -5,6 +5,10 @@
  *
  * Each thread has one `struct thread`, made at its first entry and dropped at its end; the only
  * thread-local variable is the pointer to it.
+ *
+ * In a thread that has a model (mmu/model.h), hold[0] is of no space: it stands for the process
+ * itself. So what is entered is always nested, and told to the model on the way that nested holds
+ * take.
  */
 #include "spacejmp/hold.h"
 
@@ -13,6 +17,7 @@
 
 #include "persistence/loss.h"
 #include "persistence/wal.h"
+#include "spacejmp/mmu/model.h"
 #include "spacejmp/park.h"
 
 #define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
@@ -21,7 +26,7 @@
 #define SELDOM __attribute__((cold, noinline))
 
 struct hold {
-    struct sj_space *space;
+    struct sj_space *space; /* NULL: the process itself */
     enum sj_hold_mode mode;
     uint32_t depth;            /* how often this space was entered in a row */
     bool owns;                 /* this hold took the lock; else one below it did */
@@ -52,7 +57,7 @@ static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static void thread_ends(void *ended)
 {
     struct thread *thread = ended;
-    while (thread->top != NULL) {
+    while (thread->top != NULL && thread->top->space != NULL) {
         thread->top->depth = 1;
         (void)sj_return(&(struct sj_wait){.timeout_s = -1});
         sj_leave(thread->top->space);
@@ -208,12 +213,32 @@ void sj_holds_end_visit(struct sj_space *before)
     use(before);
 }
 
-static inline struct hold *push(struct sj_space *space, enum sj_hold_mode mode, bool owns)
+/* Whether a model follows the thread: then the process itself is at the bottom. */
+static inline bool is_followed(const struct thread *thread)
 {
-    struct hold *top = me->top == NULL ? me->hold : me->top + 1;
-    *top = (struct hold){.space = space, .mode = mode, .depth = 1, .owns = owns};
-    me->top = top;
-    return top;
+    return thread->hold[0].space == NULL;
+}
+
+/* Above another hold. Returns SJ_OK. */
+static __attribute__((noinline)) int push_nested(struct sj_space *space, enum sj_hold_mode mode,
+                                                 struct sj_lock_slot *slot, bool borrowed)
+{
+    struct hold *top = ++me->top;
+    *top = (struct hold){space, mode, 1, true, borrowed, slot};
+    if (SJ_UNLIKELY(is_followed(me)))
+        sj_mmu_on_switch(space);
+    return SJ_OK;
+}
+
+/* Notes that the thread has taken the space's lock. Returns SJ_OK. */
+static inline int push(struct sj_space *space, enum sj_hold_mode mode, struct sj_lock_slot *slot,
+                       bool borrowed)
+{
+    if (SJ_UNLIKELY(me->top != NULL))
+        return push_nested(space, mode, slot, borrowed);
+    me->hold[0] = (struct hold){space, mode, 1, true, borrowed, slot};
+    me->top = me->hold;
+    return SJ_OK;
 }
 
 /* Enters a space that the thread is in already, or finds out why it cannot. */
@@ -231,10 +256,12 @@ SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj
         use_top();
         return error;
     }
-    if (hold == me->top)
+    if (hold == me->top) {
         hold->depth++;
-    else
-        push(space, hold->mode, false);
+        return SJ_OK;
+    }
+    push_nested(space, hold->mode, NULL, false);
+    me->top->owns = false; /* one below has the lock */
     return SJ_OK;
 }
 
@@ -318,10 +345,7 @@ int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
             sj_lock_give_slot(space->lock, slot);
         return error;
     }
-    struct hold *hold = push(space, SJ_HOLD_READ, true);
-    hold->slot = slot;
-    hold->borrowed = borrowed;
-    return SJ_OK;
+    return push(space, SJ_HOLD_READ, slot, borrowed);
 }
 
 int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
@@ -340,11 +364,25 @@ int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
         error = write_slowly(space, wait);
     if (SJ_UNLIKELY(error == SJ_OK && is_parked(space)))
         error = come_home(space, NULL, wait);
-    if (SJ_LIKELY(error == SJ_OK))
-        push(space, SJ_HOLD_WRITE, true);
-    else
+    if (SJ_UNLIKELY(error != SJ_OK)) {
         use_top();
-    return error;
+        return error;
+    }
+    return push(space, SJ_HOLD_WRITE, NULL, false);
+}
+
+int sj_hold_watch(bool watched)
+{
+    if (me == NULL) {
+        int error = new_thread();
+        if (error != SJ_OK)
+            return error;
+    }
+    if (me->top != (watched ? NULL : me->hold))
+        return sj_error(SJ_EBUSY, "the thread is inside of a space: leave it first");
+    me->hold[0] = (struct hold){.space = NULL};
+    me->top = watched ? me->hold : NULL;
+    return SJ_OK;
 }
 
 /* ------------------------------------------------------------------ leaving */
@@ -385,6 +423,8 @@ SELDOM static int leave_damaged(struct sj_space *space)
         return error;
     me->top = top == me->hold ? NULL : top - 1;
     use_top();
+    if (is_followed(me) && me->top != NULL)
+        sj_mmu_on_switch(me->top->space);
     if (top->owns && top->mode == SJ_HOLD_WRITE)
         return leave_write_slowly(space);
     if (top->owns && top->borrowed)
@@ -422,6 +462,8 @@ static inline int give_back(struct sj_space *space, const struct hold *top)
 /* Leaves, and is in another space again. */
 SELDOM static int leave_nested(struct sj_space *space, const struct hold *top)
 {
+    if (SJ_UNLIKELY(is_followed(me)))
+        sj_mmu_on_switch(me->top->space);
     int error = give_back(space, top);
     use_top();
     int returned = sj_return(NULL);
@@ -430,7 +472,8 @@ SELDOM static int leave_nested(struct sj_space *space, const struct hold *top)
 
 int sj_return(const struct sj_wait *wait)
 {
-    return me == NULL || me->top == NULL ? SJ_OK : use_at_home(me->top->space, wait);
+    struct sj_space *space = sj_current();
+    return space == NULL ? SJ_OK : use_at_home(space, wait);
 }
 
 int sj_leave(struct sj_space *space)

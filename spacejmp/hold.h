@@ -62,6 +62,11 @@ void sj_holds_pause(void);
 int sj_holds_visit(struct sj_space *space, struct sj_space **before);
 void sj_holds_end_visit(struct sj_space *before);
 
+/* Puts the process itself at the bottom of the calling thread's stack of holds, or takes it away:
+ * so entering and leaving come to the code that tells a model of it (mmu/model.h). SJ_EBUSY: the
+ * thread is inside of a space. SJ_ENOMEM. */
+int sj_hold_watch(bool watched);
+
 /* Called by space.c in the child of a fork: the thread holds nothing. */
 void sj_holds_forked(void);
 

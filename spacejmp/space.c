@@ -10,6 +10,7 @@
 #include "persistence/loss.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold.h"
+#include "spacejmp/mmu/model.h"
 #include "spacejmp/park.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
@@ -17,6 +18,7 @@ static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces`
 static struct sj_space *spaces;
 static struct sj_lock *moving; /* of a space that is not in the table, or not any more */
 static uint32_t forks;
+static uint32_t watchers; /* traces and models; with `table` */
 
 static void before_fork(void)
 {
@@ -38,13 +40,16 @@ static void after_fork_in_child(void)
     pthread_mutex_init(&attaching, NULL);
     sj_park_forked();
     sj_holds_forked();
+    sj_mmu_forked();
     forks++;
+    watchers = 0;
     if (moving != NULL)
         sj_lock_abandon(moving);
     moving = NULL;
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
         sj_lock_forked(space->lock);
         sj_tx_forget(space->segment);
+        sj_touch_watch(space->segment, false);
         if (space->segment->wal == NULL)
             space->segment->dirty = false; /* the parent may close the segment before it changes */
         sj_wal_forked(space->segment);
@@ -130,7 +135,10 @@ static int attach_new(const char *segment_path, const char *lock_path,
     spaces = space;
     moving = NULL;
     sj_park_added(space);
+    if (watchers > 0)
+        sj_touch_watch(space->segment, true);
     pthread_mutex_unlock(&table);
+    sj_mmu_on_attach(space);
     return SJ_OK;
 }
 
@@ -194,6 +202,7 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
 /* Out of the table, and closed; it is at home, and claimed. */
 static int close_space(struct sj_space *space)
 {
+    sj_mmu_on_detach(space);
     pthread_mutex_lock(&table);
     struct sj_space **link = &spaces;
     while (*link != space)
@@ -257,6 +266,23 @@ bool sj_space_nth(size_t index, char name[SJ_NAME_MAX + 1], uint64_t *base, uint
     }
     pthread_mutex_unlock(&table);
     return space != NULL;
+}
+
+void sj_space_watch(bool watched)
+{
+    pthread_mutex_lock(&table);
+    watchers += watched ? 1u : -1u;
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        sj_touch_watch(space->segment, watchers > 0);
+    pthread_mutex_unlock(&table);
+}
+
+void sj_space_each(void (*visit)(struct sj_space *space, void *context), void *context)
+{
+    pthread_mutex_lock(&table);
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        visit(space, context);
+    pthread_mutex_unlock(&table);
 }
 
 void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot)

@@ -54,6 +54,13 @@ SJ_API int sj_space_detach(struct sj_space *space, const struct sj_wait *wait);
 SJ_API bool sj_space_nth(size_t index, char name[SJ_NAME_MAX + 1], uint64_t *base,
                          uint64_t *reserved);
 
+/* Begins, or ends, watching the segments of all spaces, also of those that are attached later
+ * (persistence/touch.h): until it was ended as often as it was begun. */
+void sj_space_watch(bool watched);
+
+/* Calls with each attached space; `visit` attaches and detaches nothing. */
+void sj_space_each(void (*visit)(struct sj_space *space, void *context), void *context);
+
 /* Gives a slot back to the lock with that serial number, if it is still open. (For hold.c.) */
 void sj_space_give_slot(uint64_t serial, struct sj_lock_slot *slot);
 

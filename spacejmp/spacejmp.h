@@ -13,6 +13,7 @@
 #include "persistence/tx.h"
 #include "spacejmp/hold.h"
 #include "spacejmp/mmu/mmu.h"
+#include "spacejmp/mmu/model.h"
 #include "spacejmp/space.h"
 #include "structures/btree.h"
 #include "structures/check.h"

@@ -133,7 +133,7 @@ static inline struct btree_text separator_at(const struct sj_btree *tree, uint64
     const struct sj_btree_separator *separator =
         sj_segment_block(tree->segment, at, sizeof *separator, SJ_KIND_BTREE_KEY);
     if (SJ_UNLIKELY(separator == NULL || separator->size - 1 >= SJ_KEY_BYTES_MAX ||
-                    !sj_segment_holds(tree->segment, at, sizeof *separator + separator->size)))
+                    !sj_segment_spans(tree->segment, at, sizeof *separator + separator->size)))
         return text;
     text.bytes = separator->bytes;
     text.size = separator->size;

@@ -210,7 +210,7 @@ static int cell_view(const struct sj_segment *segment, const uint64_t *slot, str
     const struct sj_blob *blob =
         sj_segment_block(segment, cell, sizeof(struct sj_blob), SJ_KIND_BLOB);
     if (SJ_UNLIKELY(blob == NULL || blob->size > sj_segment_committed(segment) ||
-                    !sj_segment_holds(segment, cell, sizeof(*blob) + blob->size)))
+                    !sj_segment_spans(segment, cell, sizeof(*blob) + blob->size)))
         return sj_segment_damaged(segment, cell, "a blob");
     value->bytes = blob->bytes;
     value->size = blob->size;

@@ -109,7 +109,7 @@ static inline const struct sj_entry *sj_entry_at(const struct sj_segment *segmen
     if (SJ_UNLIKELY(entry == NULL || entry->key_size > SJ_KEY_BYTES_MAX ||
                     entry->value_size > sj_segment_committed(segment)))
         return NULL;
-    return SJ_LIKELY(sj_segment_holds(segment, at, sj_entry_bytes(entry))) ? entry : NULL;
+    return SJ_LIKELY(sj_segment_spans(segment, at, sj_entry_bytes(entry))) ? entry : NULL;
 }
 
 static inline const uint8_t *sj_entry_key(const struct sj_entry *entry)

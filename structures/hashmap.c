@@ -109,13 +109,49 @@ void hashmap_table_report(const struct sj_hashmap *map, uint64_t hash)
                            "a table segment of a hash map");
 }
 
+struct sj_hashmap_segment *hashmap_table_touched(const struct sj_hashmap *map,
+                                                 const struct sj_hashmap_directory *directory,
+                                                 struct sj_hashmap_segment *table, uint64_t hash)
+{
+    uint32_t buckets = table->node.count, depth = table->node.aux;
+    if (!sj_segment_holds(map->segment, (uintptr_t)table, hashmap_table_bytes(buckets)))
+        return NULL;
+    const uint64_t *word = &directory->segment[hashmap_top(hash, directory->depth)];
+    const char *bucket = (const char *)&table->bucket[hashmap_home(hash, depth, buckets)];
+    sj_touch_note((uintptr_t)word, sizeof *word, 0, false);
+    sj_touch_note((uintptr_t)bucket, 64, 0, false);
+    sj_touch_note((uintptr_t)(bucket + 64 + 64 * hashmap_line(hash)), 64, 0, false);
+    return table;
+}
+
+struct sj_hashmap_segment *hashmap_table_slowly(const struct sj_hashmap *map, uint64_t hash)
+{
+    return hashmap_table_as(map, hash, false);
+}
+
 /* ------------------------------------------------------------------ get */
+
+/* A get of a watched segment, or of a damaged table. */
+static __attribute__((cold, noinline)) int
+get_slowly(const struct sj_hashmap *map, const struct sj_key *key, struct sj_value *value)
+{
+    enum sj_item_kind kind = map->kinds.key;
+    struct hashmap_place place;
+    int error = hashmap_find(map, key, hashmap_hash(map, key, kind), kind, &place);
+    if (error != SJ_OK)
+        return error;
+    return sj_slot_value(map->segment, map->kinds, &place.bucket->slot[place.slot].second, value);
+}
 
 static inline int get(const struct sj_hashmap *map, const struct sj_key *key,
                       struct sj_value *value, enum sj_item_kind kind)
 {
     struct hashmap_place place;
-    int error = hashmap_find(map, key, hashmap_hash(map, key, kind), kind, &place);
+    uint64_t hash = hashmap_hash(map, key, kind);
+    struct sj_hashmap_segment *table = hashmap_table_as(map, hash, true);
+    if (SJ_UNLIKELY(table == NULL))
+        return get_slowly(map, key, value);
+    int error = hashmap_find_at(map, key, hash, kind, table, &place);
     if (error != SJ_OK)
         return error;
     return sj_slot_value(map->segment, (struct sj_kinds){kind, map->kinds.value},
@@ -191,13 +227,12 @@ static inline int insert(struct sj_hashmap *map, const struct sj_key *key,
     return sj_tx_op_commit(segment);
 }
 
-static inline int put(struct sj_hashmap *map, const struct sj_key *key,
-                      const struct sj_value *value, enum sj_put_mode mode, bool *existed,
-                      enum sj_item_kind kind)
+static inline int put_in(struct sj_hashmap *map, const struct sj_key *key,
+                         const struct sj_value *value, enum sj_put_mode mode, bool *existed,
+                         enum sj_item_kind kind, uint64_t hash, struct sj_hashmap_segment *table)
 {
     struct hashmap_place place;
-    uint64_t hash = hashmap_hash(map, key, kind);
-    int error = hashmap_find(map, key, hash, kind, &place);
+    int error = hashmap_find_at(map, key, hash, kind, table, &place);
     *existed = error == SJ_OK;
     if (error == SJ_ENOTFOUND)
         return insert(map, key, value, hash, &place, kind);
@@ -207,6 +242,32 @@ static inline int put(struct sj_hashmap *map, const struct sj_key *key,
     return sj_slot_replace(map->segment, map->kinds, node,
                            hashmap_table_bytes(place.table->node.count),
                            &place.bucket->slot[place.slot].second, value);
+}
+
+/* A put in a watched segment, or where the table is damaged. */
+static __attribute__((cold, noinline)) int put_slowly(struct sj_hashmap *map,
+                                                      const struct sj_key *key,
+                                                      const struct sj_value *value,
+                                                      enum sj_put_mode mode, bool *existed)
+{
+    enum sj_item_kind kind = map->kinds.key;
+    uint64_t hash = hashmap_hash(map, key, kind);
+    struct sj_hashmap_segment *table = hashmap_table_slowly(map, hash);
+    *existed = false;
+    if (table == NULL)
+        return hashmap_table_damaged(map, hash);
+    return put_in(map, key, value, mode, existed, kind, hash, table);
+}
+
+static inline int put(struct sj_hashmap *map, const struct sj_key *key,
+                      const struct sj_value *value, enum sj_put_mode mode, bool *existed,
+                      enum sj_item_kind kind)
+{
+    uint64_t hash = hashmap_hash(map, key, kind);
+    struct sj_hashmap_segment *table = hashmap_table_as(map, hash, true);
+    if (SJ_UNLIKELY(table == NULL))
+        return put_slowly(map, key, value, mode, existed);
+    return put_in(map, key, value, mode, existed, kind, hash, table);
 }
 
 int sj_hashmap_put(struct sj_hashmap *map, const struct sj_key *key, const struct sj_value *value,

@@ -157,36 +157,70 @@ static inline uint64_t hashmap_table_bytes(uint32_t buckets)
     return sizeof(struct sj_hashmap_segment) + buckets * sizeof(struct sj_hashmap_bucket);
 }
 
-/* The directory, checked to be there whole; NULL when damaged. */
-static inline struct sj_hashmap_directory *hashmap_directory(const struct sj_hashmap *map)
+static inline struct sj_block *hashmap_block(const struct sj_hashmap *map, uint64_t at,
+                                             uint64_t bytes, enum sj_kind kind, bool quick)
+{
+    return quick ? sj_segment_block_quick(map->segment, at, bytes, kind)
+                 : sj_segment_block(map->segment, at, bytes, kind);
+}
+
+/* The directory, checked to be there whole; NULL when damaged; `quick`: or watched. */
+static inline struct sj_hashmap_directory *hashmap_directory_as(const struct sj_hashmap *map,
+                                                                bool quick)
 {
     uint32_t depth = map->head->node.aux;
     if (SJ_UNLIKELY(depth > SJ_HASHMAP_DEPTH_MAX))
         return NULL;
-    struct sj_hashmap_directory *directory =
-        sj_segment_block(map->segment, map->head->directory, sizeof(*directory) + (8ull << depth),
-                         SJ_KIND_HASHMAP_DIR);
+    struct sj_hashmap_directory *directory = (struct sj_hashmap_directory *)hashmap_block(
+        map, map->head->directory, sizeof(*directory) + (8ull << depth), SJ_KIND_HASHMAP_DIR,
+        quick);
     return directory != NULL && SJ_LIKELY(directory->depth == depth) ? directory : NULL;
 }
 
-/* The table segment of a hash; NULL when it or the directory is damaged. */
-static inline struct sj_hashmap_segment *hashmap_table(const struct sj_hashmap *map, uint64_t hash)
+static inline struct sj_hashmap_directory *hashmap_directory(const struct sj_hashmap *map)
 {
-    const struct sj_hashmap_directory *directory = hashmap_directory(map);
+    return hashmap_directory_as(map, false);
+}
+
+/* The same table segment when it is there whole, or NULL: for hashmap_table(), of which a watched
+ * segment (persistence/touch.h) comes here always; then notes what a search touches. */
+struct sj_hashmap_segment *hashmap_table_touched(const struct sj_hashmap *map,
+                                                 const struct sj_hashmap_directory *directory,
+                                                 struct sj_hashmap_segment *table, uint64_t hash)
+    __attribute__((cold));
+
+/* The table segment of a hash; NULL when it or the directory is damaged; `quick`: or watched. */
+static inline struct sj_hashmap_segment *hashmap_table_as(const struct sj_hashmap *map,
+                                                          uint64_t hash, bool quick)
+{
+    const struct sj_hashmap_directory *directory = hashmap_directory_as(map, quick);
     if (SJ_UNLIKELY(directory == NULL))
         return NULL;
     uint64_t at = directory->segment[hashmap_top(hash, directory->depth)];
-    struct sj_hashmap_segment *table =
-        sj_segment_block(map->segment, at, hashmap_table_bytes(3), SJ_KIND_HASHMAP_SEG);
+    struct sj_hashmap_segment *table = (struct sj_hashmap_segment *)hashmap_block(
+        map, at, hashmap_table_bytes(3), SJ_KIND_HASHMAP_SEG, quick);
     if (SJ_UNLIKELY(table == NULL || table->node.aux > directory->depth))
         return NULL;
     uint32_t buckets = table->node.count;
     if (SJ_UNLIKELY(buckets != 63 && buckets != 15 && buckets != 3))
         return NULL;
-    if (SJ_UNLIKELY(hashmap_top(hash, table->node.aux) != table->pattern ||
-                    !sj_segment_holds(map->segment, at, hashmap_table_bytes(buckets))))
+    if (SJ_UNLIKELY(hashmap_top(hash, table->node.aux) != table->pattern))
         return NULL;
-    return table;
+    uint64_t offset = at - map->segment->spans, bytes = hashmap_table_bytes(buckets);
+    uint64_t committed = sj_segment_committed(map->segment);
+    if (SJ_LIKELY(offset < committed && bytes <= committed - offset))
+        return table;
+    return quick ? NULL : hashmap_table_touched(map, directory, table, hash);
+}
+
+/* The same without `quick`, out of line. */
+struct sj_hashmap_segment *hashmap_table_slowly(const struct sj_hashmap *map, uint64_t hash)
+    __attribute__((cold));
+
+static inline struct sj_hashmap_segment *hashmap_table(const struct sj_hashmap *map, uint64_t hash)
+{
+    struct sj_hashmap_segment *table = hashmap_table_as(map, hash, true);
+    return SJ_LIKELY(table != NULL) ? table : hashmap_table_slowly(map, hash);
 }
 
 /* Says what hashmap_table() found damaged. */
@@ -238,15 +272,14 @@ static inline int hashmap_find_in(const struct sj_hashmap *map, const struct sj_
     return SJ_ENOTFOUND;
 }
 
-/* Looks for the key. SJ_ENOTFOUND (`table` and `home` of the place are good then), SJ_ECORRUPT. */
-static inline int hashmap_find(const struct sj_hashmap *map, const struct sj_key *key,
-                               uint64_t hash, enum sj_item_kind kind, struct hashmap_place *place)
+/* Looks for the key in the table segment of its hash. Errors of hashmap_find_in. */
+static inline int hashmap_find_at(const struct sj_hashmap *map, const struct sj_key *key,
+                                  uint64_t hash, enum sj_item_kind kind,
+                                  struct sj_hashmap_segment *table, struct hashmap_place *place)
 {
-    struct sj_hashmap_segment *table = place->table = hashmap_table(map, hash);
-    if (SJ_UNLIKELY(table == NULL))
-        return hashmap_table_damaged(map, hash);
     uint32_t buckets = table->node.count;
     uint32_t home = hashmap_home(hash, table->node.aux, buckets);
+    place->table = table;
     place->buckets = buckets;
     place->home = place->at = home;
     __builtin_prefetch((char *)&table->bucket[home] + 64 + 64 * hashmap_line(hash));
@@ -260,6 +293,16 @@ static inline int hashmap_find(const struct sj_hashmap *map, const struct sj_key
             return error;
     }
     return SJ_ENOTFOUND;
+}
+
+/* Looks for the key. SJ_ENOTFOUND (`table` and `home` of the place are good then), SJ_ECORRUPT. */
+static inline int hashmap_find(const struct sj_hashmap *map, const struct sj_key *key,
+                               uint64_t hash, enum sj_item_kind kind, struct hashmap_place *place)
+{
+    struct sj_hashmap_segment *table = hashmap_table(map, hash);
+    if (SJ_UNLIKELY(table == NULL))
+        return hashmap_table_damaged(map, hash);
+    return hashmap_find_at(map, key, hash, kind, table, place);
 }
 
 /* The free slot for an item whose home is place->home; false when the table segment cannot take

@@ -30,18 +30,24 @@ from spacejmp.mmu.machine import (
     presets,
     systems,
 )
+from spacejmp.mmu.tracing import Events, Model, Trace, model, trace
 
 __all__ = [
     "PAGE_SIZES",
     "Counters",
+    "Events",
     "Machine",
+    "Model",
     "Preset",
     "Segment",
     "Switches",
     "System",
     "Tables",
+    "Trace",
     "Vas",
     "Work",
+    "model",
     "presets",
     "systems",
+    "trace",
 ]

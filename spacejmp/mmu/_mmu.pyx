@@ -3,9 +3,12 @@
 """_mmu.pyx: binds spacejmp/mmu/mmu.h; what the numbers mean is said in `spacejmp.mmu.machine`."""
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from spacejmp._space cimport SJ_OK, raise_error
+from spacejmp._space cimport SJ_OK, raise_error, sj_space_forks
 
 from spacejmp.persistence.errors import InvalidArgumentError, SpaceBusyError
 
@@ -118,6 +121,45 @@ cdef extern from "spacejmp/mmu/mmu.h" nogil:
     void sj_mmu_reset(sj_mmu *machine, bint cold)
 
 
+cdef extern from "persistence/touch.h" nogil:
+    struct sj_touch:
+        pass
+
+    struct sj_touch_trace:
+        sj_touch *record
+        size_t used
+        size_t room
+        uint64_t lost
+
+
+cdef extern from "spacejmp/space.h" nogil:
+    struct sj_space:
+        pass
+
+
+cdef extern from "spacejmp/mmu/model.h" nogil:
+    struct sj_mmu_space:
+        const sj_space *space
+        uint32_t vas
+        uint32_t segment
+        uint32_t tag
+        char *name
+
+    struct sj_mmu_model:
+        uint32_t process
+        int error
+        uint64_t *events
+        uint32_t spaces
+        sj_mmu_space *space
+
+    int sj_mmu_model_begin(sj_mmu *machine, bint tagged, sj_mmu_model **model)
+    int sj_mmu_model_end(sj_mmu_model *model)
+    void sj_mmu_model_destroy(sj_mmu_model *model)
+    void sj_mmu_model_drain(sj_mmu_model *model)
+    int sj_mmu_trace_begin(sj_touch_trace *trace)
+    int sj_mmu_trace_end(sj_touch_trace *trace)
+
+
 cdef tuple _shape(sj_tlb_shape shape):
     return (shape.entries, shape.ways or shape.entries)
 
@@ -196,6 +238,7 @@ cdef class MachineCore:
     cdef const sj_mmu_preset_t *cpu
     cdef const sj_mmu_system_t *os
     cdef bint running
+    cdef unsigned long owner  # the thread whose model drives it; 0: none
 
     def __cinit__(self, str preset, str system, uint32_t levels):
         self.cpu = _find_preset(preset)
@@ -209,7 +252,8 @@ cdef class MachineCore:
             sj_mmu_destroy(self.machine)
 
     cdef int enter(self) except -1:
-        if self.running:
+        """Nothing else is using it."""
+        if self.running or self.owner not in (0, PyThread_get_thread_ident()):
             raise SpaceBusyError("another thread is using the machine: give each one its own")
         return 0
 
@@ -336,3 +380,118 @@ cdef class MachineCore:
     def reset(self, bint cold):
         self.enter()
         sj_mmu_reset(self.machine, cold)
+
+
+cdef class ModelCore:
+    """A machine driven by the events of the thread that begins it."""
+
+    cdef MachineCore owner
+    cdef sj_mmu_model *model  # NULL before it began; kept after its end, to be asked
+    cdef bint active
+    cdef uint32_t forks
+
+    def __cinit__(self, MachineCore machine):
+        self.owner = machine
+
+    def __dealloc__(self):
+        if self.model is not NULL and not self.active:  # an active one is still the thread's
+            sj_mmu_model_destroy(self.model)
+
+    def begin(self, bint tagged):
+        self.owner.enter()
+        if self.model is not NULL or self.owner.owner != 0:
+            raise SpaceBusyError("the machine has been driven by a model: make another one")
+        cdef int error = sj_mmu_model_begin(self.owner.machine, tagged, &self.model)
+        if error != SJ_OK:
+            raise_error(error)
+        self.active = True
+        self.forks = sj_space_forks()
+        self.owner.owner = PyThread_get_thread_ident()
+
+    def end(self):
+        cdef int error
+        if self.forks != sj_space_forks():
+            self.active = False
+            return
+        error = sj_mmu_model_end(self.model)
+        if error != SJ_OK:
+            raise_error(error)
+        self.active = False
+        self.owner.owner = 0
+
+    def drain(self):
+        """Bring the machine up to date with what was touched."""
+        self.owner.enter()
+        if self.active and self.forks == sj_space_forks():
+            sj_mmu_model_drain(self.model)
+
+    def spaces(self):
+        """Each space that it has seen: name, number of the VAS, and whether it is attached."""
+        cdef uint32_t i
+        cdef list found = []
+        for i in range(self.model.spaces):
+            found.append((
+                (<bytes>self.model.space[i].name).decode("utf-8", "replace"),
+                self.model.space[i].vas, self.model.space[i].space is not NULL,
+            ))
+        return found
+
+    @property
+    def process(self):
+        return self.model.process
+
+    @property
+    def events(self):
+        """How many attached, detached, switched, parked and grew."""
+        cdef int i
+        if self.model.error != SJ_OK:
+            raise_error(self.model.error)
+        return tuple([self.model.events[i] for i in range(5)])
+
+
+cdef class TraceCore:
+    """A trace of what the thread that begins it touches."""
+
+    cdef sj_touch_trace trace
+    cdef bint active
+    cdef uint32_t forks
+
+    def __cinit__(self, size_t limit):
+        self.trace.room = limit
+        self.trace.record = <sj_touch *>PyMem_RawMalloc(limit * sizeof(sj_touch))
+        if self.trace.record is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if not self.active:  # an active one is still the thread's
+            PyMem_RawFree(self.trace.record)
+
+    def begin(self):
+        if self.active:
+            raise SpaceBusyError("the trace has begun already")
+        cdef int error = sj_mmu_trace_begin(&self.trace)
+        if error != SJ_OK:
+            raise_error(error)
+        self.active = True
+        self.forks = sj_space_forks()
+
+    def end(self):
+        cdef int error
+        if self.forks == sj_space_forks():
+            error = sj_mmu_trace_end(&self.trace)
+            if error != SJ_OK:
+                raise_error(error)
+        self.active = False
+
+    def clear(self):
+        self.trace.used = 0
+        self.trace.lost = 0
+
+    @property
+    def lost(self):
+        return self.trace.lost
+
+    def records(self):
+        """A copy of the records, as struct sj_touch lies in memory."""
+        return PyBytes_FromStringAndSize(<char *>self.trace.record,
+                                         self.trace.used * sizeof(sj_touch))

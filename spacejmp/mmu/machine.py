@@ -265,6 +265,12 @@ class Vas:
         """Its page tables. O(tables)."""
         return Tables(*self._core.census(self.number))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vas) and other._core is self._core and other.number == self.number
+
+    def __hash__(self) -> int:
+        return hash((id(self._core), self.number))
+
     def __repr__(self) -> str:
         return f"<Vas {self.name!r}, number {self.number}>"
 
@@ -303,13 +309,16 @@ class Machine:
         self.preset = presets()[preset]
         self.system = systems()[system]
         self.levels = levels
-        self.vases: list[Vas] = []
+        self._names: dict[int, str] = {}
 
     def vas(self, name: str = "") -> Vas:
         """Make an empty address space; the kernel's pages are in it."""
-        made = Vas(self, self._core.vas_create(), name or f"vas{len(self.vases)}")
-        self.vases.append(made)
-        return made
+        number = self._core.vas_create()
+        self._names[number] = name or f"vas{number}"
+        return self._vas(number)
+
+    def _vas(self, number: int) -> Vas:
+        return Vas(self, number, self._names.get(number, f"vas{number}"))
 
     def segment(
         self, base: int, size: int, page_size: int = 4096, *, reserve: int | None = None
@@ -359,7 +368,7 @@ class Machine:
     def current(self) -> tuple[Vas, int] | None:
         """The current VAS and its tag."""
         found = self._core.current
-        return None if found is None else (self.vases[found[0]], found[1])
+        return None if found is None else (self._vas(found[0]), found[1])
 
     @property
     def tables(self) -> tuple[int, int, int, int, int]:

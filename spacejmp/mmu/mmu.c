@@ -51,15 +51,15 @@ void sj_mmu_destroy(struct sj_mmu *machine)
     sj_tlb_clear(&machine->tlb);
     free(machine->vas);
     free(machine->segment);
+    free(machine->link);
     free(machine);
 }
 
 /* Room for one more; *array has `count` elements. */
 static void *grow_array(void **array, uint32_t count, size_t bytes)
 {
-    char *grown = (count & (count - 1)) != 0
-                      ? *array
-                      : realloc(*array, (count == 0 ? 1 : 2 * (size_t)count) * bytes);
+    bool has_room = (count & (count - 1)) != 0; /* up to the next power of 2 */
+    char *grown = has_room ? *array : realloc(*array, (count == 0 ? 1 : 2 * (size_t)count) * bytes);
     if (grown == NULL) {
         sj_error(SJ_ENOMEM, "an address space of the model");
         return NULL;
@@ -131,6 +131,10 @@ int sj_mmu_unmap(struct sj_mmu *machine, uint32_t vas, uint64_t base, uint64_t b
         return no_such("VAS", vas, machine->vases);
     int error = sj_page_unmap(&machine->vas[vas].tree, base, bytes, &done);
     add_work(&machine->vas[vas].removed, &done);
+    for (uint32_t i = machine->links; i-- > 0 && error == SJ_OK;) {
+        if (machine->link[i].vas == vas && machine->link[i].at - base < bytes)
+            machine->link[i] = machine->link[--machine->links];
+    }
     if (bytes > 0)
         forget(machine, base, bytes);
     if (work != NULL)
@@ -146,6 +150,9 @@ int sj_mmu_move(struct sj_mmu *machine, uint32_t vas, uint64_t from, uint64_t to
         return no_such("VAS", vas, machine->vases);
     int error = sj_page_move(&machine->vas[vas].tree, from, to, bytes, &done);
     add_work(&machine->vas[vas].built, &done);
+    for (uint32_t i = 0; i < machine->links && error == SJ_OK; i++)
+        if (machine->link[i].vas == vas && machine->link[i].at - from < bytes)
+            machine->link[i].at += to - from;
     if (bytes > 0)
         forget(machine, from, bytes);
     if (work != NULL)
@@ -195,6 +202,14 @@ int sj_mmu_segment_create(struct sj_mmu *machine, uint64_t base, uint64_t bytes,
     return SJ_OK;
 }
 
+static int link_tables(struct sj_mmu *machine, const struct sj_mmu_linked *link,
+                       struct sj_page_work *done)
+{
+    struct sj_mmu_segment *segment = &machine->segment[link->segment];
+    return sj_page_link(&machine->vas[link->vas].tree, link->at, &segment->tree, segment->base,
+                        segment->reserved, segment->linked, link->writable, done);
+}
+
 int sj_mmu_segment_grow(struct sj_mmu *machine, uint32_t segment, uint64_t bytes,
                         struct sj_page_work *work)
 {
@@ -211,6 +226,9 @@ int sj_mmu_segment_grow(struct sj_mmu *machine, uint32_t segment, uint64_t bytes
                             grown->level, true, &done);
         add_work(&grown->built, &done);
     }
+    for (uint32_t i = 0; i < machine->links && error == SJ_OK; i++)
+        if (machine->link[i].segment == segment)
+            error = link_tables(machine, &machine->link[i], &done);
     if (error == SJ_OK && bytes > grown->bytes)
         grown->bytes = bytes;
     if (work != NULL)
@@ -226,9 +244,12 @@ int sj_mmu_link(struct sj_mmu *machine, uint32_t vas, uint32_t segment, bool wri
         return no_such("VAS", vas, machine->vases);
     if (segment >= machine->segments)
         return no_such("segment", segment, machine->segments);
-    struct sj_mmu_segment *linked = &machine->segment[segment];
-    int error = sj_page_link(&machine->vas[vas].tree, linked->base, &linked->tree, linked->base,
-                             linked->reserved, linked->linked, writable, &done);
+    struct sj_mmu_linked *made = grow_array((void **)&machine->link, machine->links, sizeof *made);
+    if (made == NULL)
+        return SJ_ENOMEM;
+    *made = (struct sj_mmu_linked){machine->segment[segment].base, vas, segment, writable};
+    int error = link_tables(machine, made, &done);
+    machine->links += error == SJ_OK;
     add_work(&machine->vas[vas].built, &done);
     if (work != NULL)
         *work = done;

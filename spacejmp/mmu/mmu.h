@@ -16,7 +16,8 @@
  * A switch to a VAS with tag 0 forgets what has tag 0 (Intel SDM 3A, 4.10.4.1: so does a load of
  * CR3 whose bit 63 is 0, with that PCID alone); on a CPU without tags, everything.
  *
- * Not thread-safe. Cost of an access: a few compares, and 4 or 5 loads for a walk.
+ * Not thread-safe; making a VAS or a segment may move the others in memory. Cost of an access: a
+ * few compares, and 4 or 5 loads for a walk.
  */
 #ifndef SJ_SPACEJMP_MMU_MMU_H
 #define SJ_SPACEJMP_MMU_MMU_H
@@ -95,6 +96,14 @@ struct sj_mmu_segment {
     struct sj_page_work built;
 };
 
+/* Which segment a VAS has linked, and where: at its base, or where it was moved since. */
+struct sj_mmu_linked {
+    uint64_t at;
+    uint32_t vas;
+    uint32_t segment;
+    bool writable;
+};
+
 struct sj_mmu {
     const struct sj_mmu_preset *preset;
     const struct sj_mmu_system *system;
@@ -106,6 +115,8 @@ struct sj_mmu {
     uint32_t vases;
     struct sj_mmu_segment *segment;
     uint32_t segments;
+    struct sj_mmu_linked *link;
+    uint32_t links;
     uint32_t current; /* a VAS; SJ_MMU_NONE before the first switch */
     uint32_t tag;
     uint32_t owner[SJ_TLB_TAGS]; /* whose translations have the tag, + 1; 0: nobody's */
@@ -139,7 +150,8 @@ SJ_API int sj_mmu_move(struct sj_mmu *machine, uint32_t vas, uint64_t from, uint
  * Makes a segment: page tables for [base, base + bytes), that VASes link. With growth the range
  * grows, for all who have it, up to `reserved`, rounded up to what the linked tables cover: for at
  * most 2 MiB one table of level 1, for at most 1 GiB one of level 2, else as few as its base
- * allows. Errors of sj_page_map; SJ_EINVAL for growth beyond the reserve.
+ * allows. Tables without a page in them are not made, and linked when they are. Errors of
+ * sj_page_map; SJ_EINVAL for growth beyond the reserve.
  */
 SJ_API int sj_mmu_segment_create(struct sj_mmu *machine, uint64_t base, uint64_t bytes,
                                  uint64_t reserved, uint32_t level, uint32_t *segment);

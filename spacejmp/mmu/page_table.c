@@ -278,6 +278,18 @@ static bool is_free(const struct sj_page_tree *tree, uint64_t at, uint64_t bytes
     return true;
 }
 
+/* The entry of `level` for an address, 0 when there is no such table; or a page's above it. */
+static uint64_t find_entry(const struct sj_page_tree *tree, uint64_t address, uint32_t level)
+{
+    const struct sj_page_table *table = tree->root;
+    for (;;) {
+        uint64_t entry = entry_at(table, index_of(address, table->level));
+        if (table->level == level || table_in(entry) == NULL)
+            return entry;
+        table = table_in(entry);
+    }
+}
+
 int sj_page_link(struct sj_page_tree *tree, uint64_t base, struct sj_page_tree *source,
                  uint64_t from, uint64_t bytes, uint32_t level, bool writable,
                  struct sj_page_work *work)
@@ -288,13 +300,16 @@ int sj_page_link(struct sj_page_tree *tree, uint64_t base, struct sj_page_tree *
     int error = check_range(tree, base, covered, span);
     if (error == SJ_OK)
         error = check_range(source, from, covered, span);
-    if (error == SJ_OK && !is_free(tree, base, covered, level + 1))
-        error = in_the_way(base);
-    uint64_t done = 0;
-    for (; error == SJ_OK && done < covered; done += span) {
-        struct sj_page_table *shared = table_at(source, from + done, level, true, work, &error);
-        if (shared == NULL)
-            break;
+    for (uint64_t done = 0; error == SJ_OK && done < covered; done += span) {
+        uint64_t entry = find_entry(tree, base + done, level + 1);
+        if (entry != 0 &&
+            table_in(entry) != table_at(source, from + done, level, false, work, &error))
+            error = in_the_way(base + done);
+    }
+    for (uint64_t done = 0; error == SJ_OK && done < covered; done += span) {
+        struct sj_page_table *shared = table_at(source, from + done, level, false, work, &error);
+        if (shared == NULL || find_entry(tree, base + done, level + 1) != 0)
+            continue;
         struct sj_page_table *above = table_at(tree, base + done, level + 1, true, work, &error);
         if (above == NULL)
             break;
@@ -302,10 +317,6 @@ int sj_page_link(struct sj_page_tree *tree, uint64_t base, struct sj_page_tree *
         set_entry(above, index_of(base + done, level + 1), (uintptr_t)shared | flags);
         shared->links++;
         work->links++;
-    }
-    if (error != SJ_OK && done > 0) {
-        struct sj_page_work undone = {0};
-        sj_page_unmap(tree, base, done, &undone);
     }
     return error;
 }

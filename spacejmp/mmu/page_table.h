@@ -93,9 +93,10 @@ int sj_page_unmap(struct sj_page_tree *tree, uint64_t base, uint64_t bytes,
                   struct sj_page_work *work);
 
 /* Links the tables of `level` that cover [from, from + bytes) of `source` into the tree, at `base`.
- * Tables that the source does not have are made, empty, so that what is mapped there later is
- * mapped here too. SJ_EINVAL: base and from are not multiples of what such a table covers, or not
- * canonical. SJ_EEXISTS: something is there. SJ_ENOMEM. After an error nothing is linked. */
+ * Those that are linked there already stay, and those that the source does not have are left out:
+ * when it has them they can be linked by the same call. SJ_EINVAL: base and from are not multiples
+ * of what such a table covers, or not canonical. SJ_EEXISTS: something else is there; then nothing
+ * is linked. SJ_ENOMEM: a part is. */
 int sj_page_link(struct sj_page_tree *tree, uint64_t base, struct sj_page_tree *source,
                  uint64_t from, uint64_t bytes, uint32_t level, bool writable,
                  struct sj_page_work *work);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * test_mmu.c: page tables against a list of pages, for any order of operations; counts of tables;
- * nothing is left behind; a machine's counts add up, and its TLB never knows what a walk does not.
+ * nothing is left behind; a machine's counts add up, and its TLB never knows what a walk does not;
+ * a model follows what the thread does with a space.
  */
 #include "harness.h"
 
-#include "spacejmp/mmu/mmu.h"
+#include "spacejmp/hold.h"
+#include "spacejmp/mmu/model.h"
 
 #define GIB  (1ull << 30)
 #define MIB2 (2ull << 20)
@@ -101,7 +103,9 @@ static void what_is_mapped_in_a_shared_table_is_there_for_all(void)
     CHECK_OK(sj_page_link(&one, base, &segment, base, 2 * GIB, 2, true, &work));
     CHECK_OK(sj_page_link(&other, base, &segment, base, 2 * GIB, 2, true, &work));
     CHECK(pool.tables[1] + pool.tables[2] == before && work.links == 4);
-    CHECK(sj_page_link(&one, base, &segment, base, GIB, 2, true, &work) == SJ_EEXISTS);
+    CHECK_OK(sj_page_link(&one, base, &segment, base, GIB, 2, true, &work));
+    CHECK(work.links == 4);
+    CHECK(sj_page_link(&one, base + GIB, &segment, base, GIB, 2, true, &work) == SJ_EEXISTS);
     CHECK(is_mapped(&one, base + GIB + MIB2 - 1) && !is_mapped(&one, base + GIB + MIB2));
     CHECK_OK(sj_page_map(&segment, base + GIB + MIB2, KIB4, 1, true, &work));
     CHECK(is_mapped(&one, base + GIB + MIB2) && is_mapped(&other, base + GIB + MIB2));
@@ -143,8 +147,10 @@ static void a_tlb_knows_nothing_that_is_not_mapped(const struct sj_mmu_preset *p
             CHECK_OK(sj_mmu_unmap(machine, vas[at], page, bytes, NULL));
             break;
         case 2:
-            if (sj_mmu_link(machine, vas[at], segment, true, NULL) != SJ_OK)
+            if (is_mapped(&machine->vas[vas[at]].tree, shared))
                 CHECK_OK(sj_mmu_unmap(machine, vas[at], shared, GIB, NULL));
+            else
+                CHECK_OK(sj_mmu_link(machine, vas[at], segment, true, NULL));
             break;
         case 3:
             CHECK_OK(sj_mmu_switch(machine, vas[at], (uint32_t)test_below(3)));
@@ -172,6 +178,143 @@ static void a_tlb_knows_nothing_that_is_not_mapped(const struct sj_mmu_preset *p
     sj_mmu_destroy(machine);
 }
 
+/* Ways whose bit is set were used since all were: 0 is evicted, though 3 is older. */
+static void plru_evicts_the_first_way_without_a_bit(void)
+{
+    struct sj_mmu_preset preset = *sj_mmu_preset(0);
+    preset.tlb.policy = SJ_TLB_PLRU;
+    preset.tlb.first[0] = (struct sj_tlb_shape){4, 4};
+    preset.tlb.second[0] = (struct sj_tlb_shape){0, 0};
+    struct sj_mmu *machine;
+    uint32_t vas;
+    CHECK_OK(sj_mmu_create(&preset, sj_mmu_system(2), 4, &machine));
+    CHECK_OK(sj_mmu_vas_create(machine, &vas));
+    CHECK_OK(sj_mmu_map(machine, vas, WINDOW, 8 * KIB4, 1, true, NULL));
+    CHECK_OK(sj_mmu_map(machine, vas, WINDOW + 64 * GIB, MIB2, 2, true, NULL));
+    CHECK_OK(sj_mmu_switch(machine, vas, 1));
+    sj_mmu_access(machine, WINDOW + 64 * GIB, false); /* from now on pages have two sizes */
+    const uint64_t pages[] = {0, 1, 2, 3, 0, 4, 5, 6}, hits[] = {0, 0, 0, 0, 1, 1, 1, 1};
+    const struct sj_mmu_counts *counts = &machine->vas[vas].counts;
+    for (uint32_t i = 0; i < 8; i++) {
+        sj_mmu_access(machine, WINDOW + pages[i] * KIB4, false);
+        CHECK(counts->first_hits == hits[i]);
+    }
+    sj_mmu_access(machine, WINDOW + 3 * KIB4, false);
+    CHECK(counts->first_hits == 2);
+    sj_mmu_access(machine, WINDOW, false);
+    CHECK(counts->first_hits == 2);
+    sj_mmu_destroy(machine);
+}
+
+/* As a_tlb_knows_nothing_that_is_not_mapped(), where no preset is. */
+static void so_it_is_with_other_policies(void)
+{
+    struct sj_mmu_preset plru = *sj_mmu_preset(2), untagged = *sj_mmu_preset(2);
+    plru.tlb.policy = SJ_TLB_PLRU;
+    untagged.tlb.tags = false;
+    a_tlb_knows_nothing_that_is_not_mapped(&plru);
+    a_tlb_knows_nothing_that_is_not_mapped(&untagged);
+    struct sj_mmu_preset wrong = *sj_mmu_preset(2);
+    struct sj_mmu *machine;
+    wrong.tlb.second[0] = (struct sj_tlb_shape){1000, 8};
+    CHECK(sj_mmu_create(&wrong, sj_mmu_system(0), 4, &machine) == SJ_EINVAL);
+}
+
+static struct sj_space *attach(const char *name, uint64_t base)
+{
+    struct sj_segment_spec spec = {.name = name, .base = base, .reserved = GIB, .mode = 0600};
+    struct sj_attach_options options = {.writable = true, .wait = {.timeout_s = 10}};
+    struct sj_space *space;
+    char path[256], lock[300];
+    snprintf(path, sizeof path, "%s", test_path(name));
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    CHECK_OK(sj_segment_create(path, &spec));
+    CHECK_OK(sj_space_attach(path, lock, &options, &space));
+    return space;
+}
+
+/* Allocates until the file has grown. */
+static void grow(struct sj_space *space)
+{
+    uint64_t before = sj_segment_committed(space->segment);
+    CHECK_OK(sj_enter_write(space, NULL));
+    while (sj_segment_committed(space->segment) == before) {
+        void *block;
+        CHECK_OK(sj_tx_op_begin(space->segment));
+        CHECK_OK(sj_heap_alloc(space->segment, 100000, &block));
+        sj_tx_ready(space->segment);
+        CHECK_OK(sj_tx_op_commit(space->segment));
+    }
+    CHECK_OK(sj_leave(space));
+}
+
+static bool process_has(const struct sj_mmu_model *model, uint64_t address)
+{
+    return is_mapped(&model->machine->vas[model->process].tree, address);
+}
+
+static void a_model_follows_a_space(void)
+{
+    uint64_t base = TEST_BASE + 8 * GIB;
+    struct sj_space *early = attach("early", base);
+    struct sj_mmu *machine;
+    struct sj_mmu_model *model;
+    CHECK_OK(sj_mmu_create(sj_mmu_preset(2), sj_mmu_system(0), 4, &machine));
+    CHECK_OK(sj_enter_read(early, NULL));
+    CHECK(sj_mmu_model_begin(machine, true, &model) == SJ_EBUSY);
+    CHECK_OK(sj_leave(early));
+    CHECK_OK(sj_mmu_model_begin(machine, true, &model));
+    struct sj_mmu_model *second;
+    CHECK(sj_mmu_model_begin(machine, true, &second) == SJ_EBUSY);
+    struct sj_space *late = attach("late", base + 2 * GIB);
+    CHECK(model->spaces == 2 && model->events[SJ_MMU_ATTACH] == 1);
+    CHECK(process_has(model, base) && process_has(model, base + 2 * GIB));
+
+    CHECK_OK(sj_enter_read(early, NULL));
+    CHECK(machine->current == model->space[0].vas && machine->tag == model->space[0].tag);
+    CHECK_OK(sj_enter_write(late, NULL));
+    CHECK(machine->current == model->space[1].vas);
+    CHECK_OK(sj_enter_write(late, NULL));
+    CHECK_OK(sj_leave(late));
+    CHECK_OK(sj_leave(late));
+    CHECK(machine->current == model->space[0].vas);
+    CHECK(sj_mmu_model_end(model) == SJ_EBUSY);
+    CHECK_OK(sj_leave(early));
+    CHECK(sj_current() == NULL && machine->current == model->process);
+    CHECK(model->events[SJ_MMU_SWITCH] == 4);
+
+    uint64_t end = sj_segment_committed(late->segment);
+    grow(late);
+    sj_mmu_on_grow(late);
+    CHECK(model->events[SJ_MMU_GROW] == 1 && process_has(model, base + 2 * GIB + end));
+    CHECK(machine->vas[model->space[1].vas].counts.accesses > 0);
+    CHECK(machine->vas[model->space[1].vas].counts.writes > 0);
+    CHECK(machine->vas[model->space[1].vas].counts.faults == 0);
+
+    struct sj_space *over = attach("over", base + 2 * GIB); /* parks `late` */
+    CHECK(model->events[SJ_MMU_PARK] == 1 && model->space[1].at == late->segment->mapped_at);
+    CHECK(model->space[1].at != base + 2 * GIB && process_has(model, model->space[1].at));
+    CHECK(process_has(model, base + 2 * GIB));
+    CHECK(is_mapped(&machine->vas[model->space[1].vas].tree, base + 2 * GIB));
+    CHECK_OK(sj_enter_read(late, NULL)); /* they change places */
+    CHECK(model->events[SJ_MMU_PARK] == 3 && model->space[1].at == base + 2 * GIB);
+    CHECK(process_has(model, model->space[2].at) && model->space[2].at != base + 2 * GIB);
+    CHECK_OK(sj_leave(late));
+    grow(over);
+    CHECK(model->error == SJ_OK && model->space[2].at == base + 2 * GIB);
+    CHECK_OK(sj_space_detach(over, NULL));
+
+    CHECK_OK(sj_space_detach(late, NULL));
+    CHECK(!process_has(model, base + 2 * GIB) && model->events[SJ_MMU_DETACH] == 2);
+    CHECK(model->error == SJ_OK);
+    CHECK_OK(sj_mmu_model_end(model));
+    CHECK(sj_mmu_model_end(model) == SJ_ENOHOLD);
+    CHECK(early->segment->heap != SJ_TOUCH_WATCHED && early->segment->spans == base);
+    sj_mmu_model_destroy(model);
+    sj_mmu_destroy(machine);
+    CHECK_OK(sj_space_detach(early, NULL));
+}
+
 int main(void)
 {
     test_begin();
@@ -181,5 +324,8 @@ int main(void)
     what_is_mapped_in_a_shared_table_is_there_for_all();
     for (size_t i = 0; sj_mmu_preset(i) != NULL; i++)
         a_tlb_knows_nothing_that_is_not_mapped(sj_mmu_preset(i));
+    so_it_is_with_other_policies();
+    plru_evicts_the_first_way_without_a_bit();
+    a_model_follows_a_space();
     return 0;
 }

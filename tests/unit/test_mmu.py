@@ -104,6 +104,30 @@ def test_growth_is_seen_by_all_who_link_the_segment() -> None:
         segment.grow(segment.reserved + 4096)
 
 
+def test_growth_beyond_a_table_links_the_next_one() -> None:
+    base = BASE + GIB
+    machine = Machine("m3", "bare")
+    segment = machine.segment(base, 4096, reserve=64 * GIB)
+    vas, late = machine.vas(), machine.vas()
+    assert vas.link(segment).links == 1
+    assert machine.table_bytes == (2 + 1 + 3) * 4096 - 4096  # two roots, and three tables
+    work = segment.grow(2 * GIB + 4096)
+    assert (work.links, work.entries) == (2, 2 * GIB // 4096)
+    late.link(segment)
+    for each in (vas, late):
+        each.switch()
+        machine.access([base + 2 * GIB, base + GIB])
+        assert each.counters.faults == 0
+    vas.unlink(segment)
+    segment.grow(3 * GIB + 4096)
+    vas.switch()
+    machine.access([base + 3 * GIB])
+    assert vas.counters.faults == 1
+    late.switch()
+    machine.access([base + 3 * GIB])
+    assert late.counters.faults == 0
+
+
 def test_parking_moves_tables_not_pages() -> None:
     machine = Machine("m3", "bare")
     vas, parked = machine.vas(), BASE + 0x3000 * GIB
