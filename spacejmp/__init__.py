@@ -6,8 +6,11 @@
 ...     genes = store.btree("by_symbol", key="str")
 ...     genes["BRCA1"] = {"chrom": "chr17", "start": 43044295}
 
-This module re-exports the public names of the floors below and holds no logic.
+This module re-exports the public names of the floors below and holds no logic. `spacejmp.mmu` is
+loaded when it is first asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from spacejmp._space import Hold
 from spacejmp.catalog import Catalog
@@ -87,6 +90,18 @@ __all__ = [
     "__version__",
     "get_include",
     "get_library",
+    "mmu",
     "open",
     "salvage",
 ]
+
+if TYPE_CHECKING:
+    from spacejmp import mmu
+
+
+def __getattr__(name: str) -> Any:
+    if name == "mmu":
+        from importlib import import_module
+
+        return import_module("spacejmp.mmu")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,6 +76,7 @@ PUBLIC_NAMES: list[str] = [
     "__version__",
     "get_include",
     "get_library",
+    "mmu",
     "open",
     "salvage",
 ]

@@ -265,6 +265,31 @@ class Vas:
         """Its page tables. O(tables)."""
         return Tables(*self._core.census(self.number))
 
+    def stats(self) -> dict[str, int | float]:
+        """All figures of the VAS: counters, switches and page tables.
+
+        Examples
+        --------
+        >>> from spacejmp.mmu import Machine
+        >>> vas = Machine("m2").vas()
+        >>> vas.switch()
+        >>> stats = vas.stats()
+        >>> stats["switches"], stats["switch_walks"], stats["table_bytes"]
+        (1, 12, 16384)
+        """
+        counters, switches, tables = self.counters, self.switches, self.tables
+        return {
+            **{name: getattr(counters, name) for name in Counters._fields[:6]},
+            "translation_cycles": counters.translation_cycles,
+            "cycles": counters.cycles,
+            "switches": switches.flushing + switches.tagged,
+            "flushing_switches": switches.flushing,
+            "switch_walks": switches.walks,
+            "switch_cycles": switches.cycles,
+            "own_table_bytes": tables.own_bytes,
+            "table_bytes": tables.bytes,
+        }
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vas) and other._core is self._core and other.number == self.number
 

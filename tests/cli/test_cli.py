@@ -522,3 +522,32 @@ def test_141_a_reader_that_goes_away(home: Path) -> None:
         scan.stdout.close()
         assert scan.wait() == 141
         assert scan.stderr.read() == b""
+
+
+# --- mmu ----------------------------------------------------------------------------------------
+
+
+def test_mmu_tells_what_gets_would_cost(genes: Path) -> None:
+    found = json.loads(ran(genes, "mmu", "genes", "--gets", "200", "--json"))
+    assert [structure["name"] for structure in found["structures"]] == ["h", "n", "t"]
+    for structure in found["structures"]:
+        modes = structure["modes"]
+        assert modes["held"]["walks_per_get"] == modes["tagged"]["walks_per_get"] == 0
+        assert modes["flushing"]["walks_per_get"] >= 1
+        assert modes["flushing"]["cycles_per_get"] > modes["tagged"]["cycles_per_get"]
+        assert modes["flushing"]["cycles_per_switch"] > modes["tagged"]["cycles_per_switch"] == 807
+        assert [modes[mode]["switches"] for mode in modes] == [400, 400, 2]
+        assert modes["held"]["table_bytes"] % 4096 == 0
+    fewer = json.loads(ran(genes, "mmu", "genes", "--gets", "200", "--switches", "50", "--json"))
+    assert fewer["structures"][0]["modes"]["flushing"]["switches"] == 8
+    lines = ran(genes, "mmu", "genes", "--gets", "9", "--preset", "zen4", "--levels", "5")
+    assert lines.startswith("zen4, 2.4 GHz, dragonfly, 5 levels: page tables ")
+    assert len(lines.splitlines()) == 1 + 3 * 3
+
+
+def test_mmu_of_what_is_not_there(genes: Path) -> None:
+    assert "expected one of m1, m2, m3" in failed(genes, 2, "mmu", "genes", "--preset", "m9")
+    assert "expected one of dragonfly" in failed(genes, 2, "mmu", "genes", "--system", "plan9")
+    failed(genes, 1, "mmu", "nothing")
+    sj.open("empty", home=genes).close()
+    assert "nothing to get in empty" in ran(genes, "mmu", "empty")
