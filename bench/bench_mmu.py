@@ -11,7 +11,8 @@ SpaceJMP paper measured? And how fast is it?
   fig1      mapping and unmapping by size, page by page and with cached translations (Fig. 1)
   fig6      cycles for a random cache line on M3, by working set, without switches, with tagged
             and with flushing ones, one for each round over the pages (Fig. 6)
-  speed     million accesses a second that the model does, one thread, CPU time
+  speed     million accesses a second that the model does, one thread, CPU time: random addresses,
+            and traces of a store's structures
 
 Paper figures are those that it prints, or read off its plots to about 1 % of an axis. The costs
 of Fig. 6's machine are fitted to six of its twelve points (spacejmp/mmu/presets.c); docs/mmu.md
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import spacejmp as sj
 from spacejmp.mmu import Machine, presets
 
 if TYPE_CHECKING:
@@ -230,20 +232,53 @@ def fig6_curves() -> dict[str, list[tuple[int, float]]]:
 # --- speed --------------------------------------------------------------------------------------
 
 
-def speeds() -> dict[str, float]:
-    """Million accesses a second, by preset and working set; the best of three."""
+def speeds(entries: int, folder: Path) -> dict[str, float]:
+    """Million accesses a second, by preset and what is accessed; the best of three."""
     rng = np.random.default_rng(7)
+    cases = {
+        f"{size // 1024} KiB at random": (
+            BASE,
+            BASE + rng.integers(0, size, 10**6, dtype=np.uint64),
+        )
+        for size in (256 * 1024, 4 * MIB, 64 * MIB, GIB)
+    }
+    cases.update(traces(entries, folder))
     found = {}
     for preset in presets():
-        for size in (256 * 1024, 4 * MIB, 64 * MIB, GIB):
+        for what, (base, addresses) in cases.items():
             machine = Machine(preset)
             vas = machine.vas()
-            vas.map(BASE, size)
+            vas.map(base, GIB)
             vas.switch()
-            addresses = BASE + rng.integers(0, size, 1_000_000, dtype=np.uint64)
             machine.access(addresses)
             best = min(timed(machine.access, addresses) for _ in range(3))
-            found[f"{preset}, {size // 1024} KiB at random"] = len(addresses) / best / 1e6
+            found[f"{preset}, {what}"] = len(addresses) / best / 1e6
+    return found
+
+
+def traces(entries: int, folder: Path) -> dict[str, tuple[int, Any]]:
+    """What random gets, inserts and a scan of a store touch: its base, and the addresses."""
+    rng = random.Random(7)
+    found = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="spacejmp-bench-", dir=folder) as home,
+        sj.open("traced", home=home) as store,
+    ):
+        tree = store.btree("tree", key="int", value="int")
+        mapping = store.hashmap("mapping", key="int", value="int")
+        for structure in (tree, mapping):
+            structure.update((key, key) for key in range(entries))
+        keys = rng.choices(range(entries), k=entries // 5)
+        work: dict[str, Callable[[], object]] = {
+            "BTree, random gets": lambda: [tree[key] for key in keys],
+            "HashMap, random gets": lambda: [mapping[key] for key in keys],
+            "BTree, scan": lambda: sum(tree.values()),
+            "BTree, inserts": lambda: tree.update((entries + 7 * key, 0) for key in keys[::8]),
+        }
+        for what, do in work.items():
+            with sj.mmu.trace(limit=8 * entries) as trace:
+                do()
+            found[what] = (store.base, trace.addresses)
     return found
 
 
@@ -301,6 +336,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Compare and tell; 1 when page tables deviate from the kernel's."""
     parser = argparse.ArgumentParser(prog="python -m bench.bench_mmu", description=__doc__)
     parser.add_argument("--parts", nargs="*", choices=(*PARTS, "speed"), default=[*PARTS, "speed"])
+    parser.add_argument("--n", type=int, default=10**6, help="entries of the store of the traces")
     parser.add_argument("--directory", type=Path, default=Path("/dev/shm"), help="for shared files")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw Fig. 6; needs matplotlib")
@@ -311,7 +347,8 @@ def main(words: Sequence[str] | None = None) -> int:
             found = list(PARTS[part](arguments.directory))
             rows += found
             print(f"**{part}**\n\n{table(found)}\n")
-    speed = speeds() if "speed" in arguments.parts else {}
+    wanted = "speed" in arguments.parts
+    speed = speeds(arguments.n, arguments.directory) if wanted else {}
     for what, rate in speed.items():
         print(f"{what}: {rate:.1f} M accesses/s")
     if arguments.json:
