@@ -110,6 +110,7 @@ cdef extern from "spacejmp/space.h" nogil:
     uint32_t sj_space_forks()
     void sj_lock_changed(sj_lock *lock)
     bint sj_lock_inside(sj_lock *lock)
+    bint sj_lock_has_others(const char *path)
 
 
 cdef extern from "spacejmp/hold.h" nogil:

@@ -115,6 +115,12 @@ def segment_inspect(path):
     )
 
 
+def is_open_somewhere(lock_path):
+    """Whether a process has the space of that lock file open."""
+    cdef bytes c_path = _path(lock_path)
+    return bool(sj_lock_has_others(c_path))
+
+
 def attached_spaces():
     """The name, base and reserve of each space that this process has attached."""
     cdef char[NAME_BYTES] name

@@ -56,6 +56,10 @@ struct sj_lock {
 SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                         struct sj_lock **lock, bool *first);
 
+/* Whether somebody is present, without becoming so. False when the file is not there, or not to be
+ * opened. */
+SJ_API bool sj_lock_has_others(const char *path);
+
 /*
  * What to do when a writer has died, and when pages of the lock file are lost (somebody cut it
  * short); before anybody enters. A process that has lost pages of it cannot tell any more who is

@@ -45,6 +45,18 @@ static int ofd_lock(int fd, short type, long byte)
     return ofd_command(fd, F_OFD_SETLK, type, byte);
 }
 
+bool sj_lock_has_others(const char *path)
+{
+    struct flock range = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = SJ_LOCK_PRESENCE, .l_len = 1};
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool others = fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
+    close(fd);
+    return others;
+}
+
 static int file_error(const char *path, const char *call)
 {
     int code = errno == EACCES || errno == EPERM || errno == EROFS ? SJ_EPERM

@@ -18,7 +18,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from spacejmp._space import attached_spaces
+from spacejmp._space import attached_spaces, is_open_somewhere
 from spacejmp.arena import GIB, Extents
 from spacejmp.catalog import Catalog
 from spacejmp.files import read_small
@@ -86,6 +86,12 @@ class SalvagedRoot(NamedTuple):
     """Entries whose bytes are none of their codecs."""
     unreadable: int = 0
     """Entries that a leaf or table names, and that are not there."""
+
+
+_IN_USE = (
+    "a process has the store open: what it changes meanwhile may be missing, or there in part; "
+    "close it everywhere, and salvage it again"
+)
 
 
 class SkippedBlock(NamedTuple):
@@ -165,6 +171,7 @@ class Remains:
         self.path = os.path.join(catalog.home, "seg", f"{name}.seg")
         if not os.path.lexists(self.path):
             catalog.lookup(name)  # its error has the names that resemble it
+        self._in_use = _is_in_use(catalog, name)
         self._core = _salvage.Remains(os.fsencode(self.path), *self._hint())
         try:
             self.facts: dict[str, Any] = self._core.facts()
@@ -288,7 +295,7 @@ class Remains:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is wrong with the store as a whole."""
-        return tuple(self.facts["notes"])
+        return (*self._in_use, *self.facts["notes"])
 
     def report(self, out: str, roots: tuple[SalvagedRoot, ...]) -> SalvageReport:
         """Say what was found until now, and that these structures are in `out`."""
@@ -423,6 +430,13 @@ def _copy(
         undecodable=sum(reading.undecodable for reading in readings),
         unreadable=remains.unreadable(root),
     )
+
+
+def _is_in_use(catalog: Catalog, name: str) -> tuple[str, ...]:
+    with contextlib.suppress(SpaceJmpError):
+        if is_open_somewhere(catalog.lock_path(catalog.lookup(name).segment)):
+            return (_IN_USE,)
+    return ()
 
 
 def salvage(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from children import kill_inside
+from children import Child, forked, kill_inside
 from media import PAGE, SUPERS, Field, patch, word
 from places import Places, read_places
 
@@ -423,3 +423,21 @@ def test_a_file_that_is_cut_while_it_is_read_gives_nothing_wrong(
     for name, items in found.items():
         assert items.items() <= original.items[name].items()
     assert sum(map(len, found.values())) < sum(map(len, original.items.values()))
+
+
+def test_a_store_that_is_open_elsewhere_is_said_to_be(home: Path) -> None:
+    """What came back of it was in part, and nothing said so."""
+    with sj.open("genes", home=home, reserve=GIB) as store:
+        store.btree("t", key="int")[1] = "one"
+
+    def stay(child: Child) -> None:
+        with sj.open("genes", home=home):
+            child.say()
+            child.hear()
+
+    with forked(stay) as child:
+        child.hear()
+        assert "a process has the store open" in sj.salvage("genes", "saved", home=home).notes[0]
+        child.say()
+        assert child.end() == 0
+    assert sj.salvage("genes", "again", home=home).notes == ()
