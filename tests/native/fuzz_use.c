@@ -21,8 +21,9 @@
 #define GET_FAULT (ANY_FAULT | BIT(SJ_ENOTFOUND))
 #define PUT_FAULT (GET_FAULT | BIT(SJ_EFULL) | BIT(SJ_ETOOBIG))
 #define OPEN_FAULT                                                                                 \
-    (ANY_FAULT | BIT(SJ_EFORMAT) | BIT(SJ_EVERSION) | BIT(SJ_ETRUNCATED) | BIT(SJ_ENOMEM) |        \
-     BIT(SJ_EFULL) | BIT(SJ_EINVAL)) /* EINVAL: a durability that the filesystem does not have */
+    (ANY_FAULT | BIT(SJ_EFORMAT) | BIT(SJ_EVERSION) | BIT(SJ_ETRUNCATED) | BIT(SJ_EUNCLEAN) |      \
+     BIT(SJ_ENOMEM) | BIT(SJ_EFULL) |                                                              \
+     BIT(SJ_EINVAL)) /* EINVAL: a durability that the filesystem does not have */
 
 struct user {
     struct fuzz_use *use;
