@@ -339,7 +339,7 @@ def arguments_of(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--n", type=int, default=1_000_000, help="entries (1000000)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
-    parser.add_argument("--commits", type=int, default=4000, help="in a round, together (4000)")
+    parser.add_argument("--commits", type=int, default=16000, help="in a round, together (16000)")
     parser.add_argument(
         "--writers",
         type=lambda text: [int(word) for word in text.split(",")],
