@@ -276,8 +276,8 @@ int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_
     int error = begin(sj_segment_open_unnamed(path, spec->mode, temporary), path, &sums);
     if (error != SJ_OK)
         return error;
-    fchmod(sums->fd,
-           spec->mode); /* who may change the segment marks its pages, whatever the umask */
+    /* Who may change the segment marks its pages, whatever the umask. */
+    fchmod(sums->fd, spec->mode);
     error = lay_out(sums, path, spec);
     if (error == SJ_OK) {
         unlink(path);

@@ -121,7 +121,8 @@ int sj_segment_sums_pages(const struct sj_segment *segment, uint64_t *pages)
     const uint64_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
     if (segment->wal == NULL)
         committed = sj_segment_committed(segment);
-    else if (pread(segment->wal->file, &committed, sizeof committed, at) != sizeof committed)
+    else if (sj_segment_read(segment->wal->file, &committed, sizeof committed, at) !=
+             sizeof committed)
         return sj_segment_failed(segment->wal->path, "read");
     committed = committed < segment->reserved ? committed : segment->reserved;
     *pages = committed / SJ_PAGE;

@@ -63,14 +63,8 @@ static int write_pages(struct pages *pages)
         const char *from = pages->bytes + order[i] * SJ_PAGE;
         uint64_t at = pages->number[order[i]] * SJ_PAGE;
         sj_disk_write(file, from, SJ_PAGE, at);
-        for (uint64_t done = 0; done < SJ_PAGE;) {
-            ssize_t written = pwrite(file, from + done, SJ_PAGE - done, (off_t)(at + done));
-            if (written < 0 && errno == EINTR)
-                continue;
-            if (written <= 0)
-                return io_failed(pages->segment, "write", written < 0 ? errno : EIO);
-            done += (uint64_t)written;
-        }
+        if (sj_segment_write(file, from, SJ_PAGE, at) != 0)
+            return io_failed(pages->segment, "write", errno);
         sj_wal_sums_set(pages->segment, at / SJ_PAGE, from, !pages->unfit[order[i]]);
     }
     pages->count = 0;
@@ -80,19 +74,10 @@ static int write_pages(struct pages *pages)
 
 static int read_page(const struct pages *pages, uint64_t number, char *into)
 {
-    uint64_t done = 0;
-    while (done < SJ_PAGE) {
-        ssize_t got = pread(pages->segment->wal->file, into + done, SJ_PAGE - done,
-                            (off_t)(number * SJ_PAGE + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return io_failed(pages->segment, "read", errno);
-        if (got == 0)
-            break;
-        done += (uint64_t)got;
-    }
-    memset(into + done, 0, SJ_PAGE - done);
+    ssize_t got = sj_segment_read(pages->segment->wal->file, into, SJ_PAGE, number * SJ_PAGE);
+    if (got < 0)
+        return io_failed(pages->segment, "read", errno);
+    memset(into + got, 0, SJ_PAGE - (size_t)got);
     return SJ_OK;
 }
 

@@ -21,10 +21,6 @@
  *
  * Cost: of a checkpoint, one sync of some pages; four bytes for each page.
  */
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "persistence/crc32c.h"
 #include "persistence/sums.h"
 #include "persistence/wal.h"
@@ -88,8 +84,8 @@ static int find(struct sj_segment *segment)
  * the store, whose addresses another one may have meanwhile (spacejmp/park.h). */
 static bool image_committed(const struct sj_segment *segment, uint64_t *bytes)
 {
-    const off_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
-    return pread(segment->fd, bytes, sizeof *bytes, at) == sizeof *bytes;
+    const uint64_t at = SJ_ROOT_PAGE_AT + offsetof(struct sj_root_page, committed);
+    return sj_segment_read(segment->fd, bytes, sizeof *bytes, at) == sizeof *bytes;
 }
 
 int sj_wal_sums_begin(struct sj_segment *segment)
@@ -160,14 +156,5 @@ void sj_wal_sums_finish(struct sj_segment *segment)
 
 bool sj_wal_read_page(const struct sj_wal *wal, uint64_t page, void *bytes)
 {
-    for (uint64_t done = 0; done < SJ_PAGE;) {
-        ssize_t got =
-            pread(wal->file, (char *)bytes + done, SJ_PAGE - done, (off_t)(page * SJ_PAGE + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        done += (uint64_t)got;
-    }
-    return true;
+    return sj_segment_read(wal->file, bytes, SJ_PAGE, page * SJ_PAGE) == SJ_PAGE;
 }

@@ -107,21 +107,16 @@ static void lay_out(struct sj_lock_page *page)
     page->magic = SJ_LOCK_MAGIC;
 }
 
+_Static_assert(sizeof(struct sj_lock_page) % SJ_PAGE == 0, "whole pages");
+
 /* Writes zeros over a file that has the size and all its blocks: a full disk can do that. */
 static int zero_in_place(int fd)
 {
-    static const char zeros[4096];
-    for (size_t at = 0; at < sizeof(struct sj_lock_page);) {
-        size_t left = sizeof(struct sj_lock_page) - at;
-        ssize_t written = pwrite(fd, zeros, left < sizeof zeros ? left : sizeof zeros, (off_t)at);
-        if (written > 0) {
-            at += (size_t)written;
-        } else if (written == 0 || errno != EINTR) {
-            errno = written == 0 ? EIO : errno;
-            return -1;
-        }
-    }
-    return 0;
+    static const char zeros[SJ_PAGE];
+    int result = 0;
+    for (size_t at = 0; at < sizeof(struct sj_lock_page) && result == 0; at += sizeof zeros)
+        result = sj_segment_write(fd, zeros, sizeof zeros, at);
+    return result;
 }
 
 /* Makes the file a page of zeros. */
