@@ -63,9 +63,9 @@ int sj_wal_image_path(const struct sj_super *super, char path[4096])
 int sj_wal_no_memory(const struct sj_segment *segment, const char *call)
 {
     int number = errno;
-    return sj_error(number == ENOSPC || number == EDQUOT ? SJ_EFULL
-                    : number == ENOMEM                   ? SJ_ENOMEM
-                                                         : SJ_EIO,
+    return sj_error(sj_wal_is_full(number) ? SJ_EFULL
+                    : number == ENOMEM     ? SJ_ENOMEM
+                                           : SJ_EIO,
                     "'%s': its working image in %s (as large as its data; see 'durability' in the "
                     "README): %s: %s",
                     segment->name, image_directory(), call, strerror(number));

@@ -344,7 +344,6 @@ static void draw(void)
     state[SUMS] = read_whole(path_of(SUMS));
     mix(&state[SUMS], &disk.before, test_below(10));
     mix(&state[SUMS], &disk.certain[SUMS], test_below(10));
-    free(disk.before.bytes);
     disk.before = now;
 }
 
@@ -371,6 +370,8 @@ static void power_hook(int fd, const void *bytes, uint64_t count, uint64_t at)
     disk.certain[file] = read_whole(path_of(file));
     if (file == SEGMENT)
         disk.writes = 0;
+    else
+        disk.before = disk.certain[SUMS]; /* what was before a sync is gone, drawn or not */
     if (disk.states < STATES_MAX - STATES_END)
         draw();
 }

@@ -514,6 +514,22 @@ static void a_transaction_ends_in_the_file_it_began_in(void)
     world_abandon(segment, true);
 }
 
+/* The fuzzer met it: a limit of the process was told as a failed system call. */
+static void an_image_that_may_not_be_so_large_is_full(void)
+{
+    struct rlimit old, limit;
+    uint64_t digest;
+    take();
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    limit = old;
+    limit.rlim_cur = store.size[0] + store.size[1] + store.size[2]; /* and not the whole reserve */
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHECK(give(&digest) == SJ_EFULL);
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+    what_is_whole_counts();
+}
+
 int main(void)
 {
     char command[128];
@@ -537,6 +553,7 @@ int main(void)
     what_is_no_record_is_not_written();
     what_cannot_be_replaced_ends_the_process();
     a_transaction_ends_in_the_file_it_began_in();
+    an_image_that_may_not_be_so_large_is_full();
     make(2);
     the_next_epoch_goes_on_where_the_one_before_ended();
     a_closed_epoch_has_a_next_one();
