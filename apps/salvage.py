@@ -8,7 +8,8 @@ removed again when the salvage fails.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from contextlib import nullcontext, redirect_stdout, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,7 +42,10 @@ def salvage(
     context: typer.Context,
     name: StoreName,
     out: Annotated[
-        str, typer.Argument(metavar="OUT", help="The new store; with --format jsonl, the file.")
+        str,
+        typer.Argument(
+            metavar="OUT", help="The new store; with --format jsonl, the file, or - for stdout."
+        ),
     ],
     form: Annotated[
         Form, typer.Option("--format", help="A new store in the same home, or JSON lines.")
@@ -63,11 +67,16 @@ def salvage(
         found = sj.salvage(name, out, home=stores.home, suspects=suspects, timeout=stores.timeout)
     else:
         with Remains(name, home=stores.home) as remains:
-            found = _write_file(remains, out, tree, suspects)
-    if as_json:
-        report.emit_json(_as_json(found))
-    else:
-        _print(found)
+            roots = _wanted(remains, tree)
+            if out == "-":
+                found = _write_roots(remains, roots, out, sys.stdout, suspects)
+            else:
+                found = _write_file(remains, roots, out, suspects)
+    with redirect_stdout(sys.stderr) if out == "-" else nullcontext():
+        if as_json:
+            report.emit_json(_as_json(found))
+        else:
+            _print(found)
 
 
 # --- JSON lines ---------------------------------------------------------------------------------
@@ -82,11 +91,31 @@ def _write_lines(remains: Remains, root: SalvagedRoot, file: TextIO, suspects: b
     return written
 
 
-def _write_file(remains: Remains, out: str, tree: str | None, suspects: bool) -> SalvageReport:
-    roots = [root for root in remains.roots if tree in (None, root.name)]
+def _wanted(remains: Remains, tree: str | None) -> tuple[SalvagedRoot, ...]:
+    roots = tuple(root for root in remains.roots if tree in (None, root.name))
     if not roots and tree is not None:
         names = ", ".join(repr(root.name) for root in remains.roots) or "none"
         raise CommandError(f"{remains.name!r}: expected the structure {tree!r}, found {names}")
+    return roots
+
+
+def _write_roots(
+    remains: Remains, roots: tuple[SalvagedRoot, ...], out: str, file: TextIO, suspects: bool
+) -> SalvageReport:
+    written = tuple(
+        root._replace(
+            recovered=_write_lines(remains, root, file, suspects),
+            unreadable=remains.unreadable(root),
+        )
+        for root in roots
+    )
+    file.flush()
+    return remains.report(out, written)
+
+
+def _write_file(
+    remains: Remains, roots: tuple[SalvagedRoot, ...], out: str, suspects: bool
+) -> SalvageReport:
     if os.path.lexists(out):
         raise CommandError(f"{out}: expected no such file, found one: choose another name")
     import tempfile  # costs more time than a `get`
@@ -95,21 +124,14 @@ def _write_file(remains: Remains, out: str, tree: str | None, suspects: bool) ->
     handle, temporary = tempfile.mkstemp(prefix=f".{base}-", dir=directory)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            roots = [
-                root._replace(
-                    recovered=_write_lines(remains, root, file, suspects),
-                    unreadable=remains.unreadable(root),
-                )
-                for root in roots
-            ]
-            file.flush()
+            found = _write_roots(remains, roots, out, file, suspects)
             os.fsync(file.fileno())
         os.rename(temporary, out)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    return remains.report(out, tuple(roots))
+    return found
 
 
 # --- what was found -----------------------------------------------------------------------------

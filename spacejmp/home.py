@@ -99,7 +99,7 @@ def restore_locks(home: str, segment: str) -> None:
 
 def check_mode(mode: int) -> None:
     """InvalidArgumentError when these are not permission bits that let the owner in."""
-    if mode & ~0o177 != 0o600:
+    if not isinstance(mode, int) or mode & ~0o177 != 0o600:
         raise InvalidArgumentError(
             f"mode: expected permission bits that let the owner read and write (0o600 to 0o777), "
             f"found {mode!r}; leave it out for 0o600"

@@ -126,7 +126,7 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         raise InvalidArgumentError(
             f"durability: expected 'process' or 'power', found {durability!r}"
         )
-    if timeout is not None and not timeout >= 0:
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
         raise InvalidArgumentError(f"timeout: expected None or seconds ≥ 0, found {timeout!r}")
     catalog = Catalog(home, timeout=timeout)
     use_forced_granularity()

@@ -73,6 +73,16 @@ def test_json_lines_can_be_loaded(damaged: Path, tmp_path: Path) -> None:
     assert (trees.count("t"), trees.count("n"), len(trees)) == (300, 100, 400)
 
 
+def test_json_lines_go_to_the_output_of_the_command(damaged: Path) -> None:
+    """It made a file whose name was "-"."""
+    result = run(damaged, "salvage", "genes", "-", "--format", "jsonl", "--tree", "t")
+    assert result.exit_code == 0
+    assert {line["tree"] for line in map(json.loads, result.stdout.splitlines())} == {"t"}
+    assert len(result.stdout.splitlines()) == 300
+    assert "-/t: 300 of 300 entries" in result.stderr
+    assert not Path("-").exists()
+
+
 def test_suspects_can_be_left_out(home: Path) -> None:
     with sj.open("genes", home=home, reserve=1 << 30) as store:
         store.btree("t", key="int", value="int").update(dict.fromkeys(range(20), 7))

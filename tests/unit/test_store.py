@@ -123,6 +123,10 @@ def test_a_reserve_that_is_not_whole_gib_is_refused(home: Path, reserve: int) ->
 def test_a_negative_timeout_is_refused(home: Path) -> None:
     with pytest.raises(ValueError, match="timeout"):
         sj.open("genes", home=home, timeout=-1.0)
+    with pytest.raises(sj.InvalidArgumentError, match="timeout: expected None or seconds"):
+        sj.open("genes", home=home, timeout="1")  # type: ignore[arg-type]
+    with pytest.raises(sj.InvalidArgumentError, match="mode: expected permission bits"):
+        sj.open("genes", home=home, mode="0600")  # type: ignore[arg-type]
     with sj.open("genes", home=home) as store, pytest.raises(ValueError, match="timeout"):
         store.read(timeout=float("nan"))
 
