@@ -97,7 +97,7 @@ def restore_locks(home: str, segment: str) -> None:
         make_directories(home)
 
 
-def check_mode(mode: int) -> None:
+def check_mode(mode: object) -> None:
     """InvalidArgumentError when these are not permission bits that let the owner in."""
     if not isinstance(mode, int) or mode & ~0o177 != 0o600:
         raise InvalidArgumentError(

@@ -126,8 +126,7 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         raise InvalidArgumentError(
             f"durability: expected 'process' or 'power', found {durability!r}"
         )
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
-        raise InvalidArgumentError(f"timeout: expected None or seconds ≥ 0, found {timeout!r}")
+    _check_timeout(timeout)
     catalog = Catalog(home, timeout=timeout)
     use_forced_granularity()
     options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability or "process"}
@@ -147,6 +146,11 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
             f"make a new one with durability='power' and copy the structures"
         )
     return Store(name, catalog.home, path, flag, space)
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout >= 0):
+        raise InvalidArgumentError(f"timeout: expected None or seconds ≥ 0, found {timeout!r}")
 
 
 def _attach(
