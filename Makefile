@@ -30,7 +30,7 @@ unexport PYTHONPATH PYTHONHOME MESONPY_EDITABLE_SKIP
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: help deps deps-dax check build demo test bench lint format werror native fuzz crash crash-long \
-        mutants test-dax wheel-test clean
+        mutants stress test-dax wheel-test clean
 
 help:
 	@echo 'make build       .venv with the tools and an editable install'
@@ -43,6 +43,7 @@ help:
 	@echo 'make fuzz        damages stores and uses them, without end (100 000 times in make native)'
 	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
 	@echo 'make mutants     breaks each rule of the core in turn: a test must notice (an hour; ONLY=, LIST=1)'
+	@echo 'make stress      processes and threads over overlapping stores, some killed (SECONDS=60)'
 	@echo 'make test-dax    kills a virtual machine with persistent memory (KILLS=20); needs make deps-dax'
 	@echo 'make werror      compile the core with -Werror'
 	@echo 'make wheel-test  the tests against an installed wheel'
@@ -180,6 +181,11 @@ MUTANTS ?=
 mutants: build
 	cd tests && $(BIN)/python -m crash.mutants --jobs $(JOBS) --only '$(ONLY)' $(if $(LIST),--list) \
 	    $(if $(ONLY)$(LIST)$(MUTANTS),$(MUTANTS),--into ../docs/reliability.md)
+
+# Processes that switch between overlapping stores, change, close and open them, and are killed.
+SECONDS ?= 60
+stress: build
+	cd tests && $(BIN)/python -m crash.stress --seconds $(SECONDS)
 
 # What a machine with persistent memory keeps when it is killed (docs/dax.md).
 KILLS ?= 20
