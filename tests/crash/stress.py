@@ -206,7 +206,8 @@ class Thread:
     def count(self, number: int) -> int:
         while True:
             with contextlib.suppress(sj.SpaceBusyError):
-                return self.store(number).btree("counts").get(self.number, 0)
+                counted: int = self.store(number).btree("counts").get(self.number, 0)
+                return counted
             self.board.step(self.number)
 
 
