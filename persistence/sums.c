@@ -187,34 +187,36 @@ void sj_sums_close(struct sj_sums *sums)
 }
 
 /* Around an open file. */
-static int begin(int fd, const char *path, struct sj_sums **sums)
+static int begin(int fd, const char *path, struct stat *status, struct sj_sums **sums)
 {
+    *sums = NULL;
     if (fd < 0)
         return sj_segment_failed(path, "open");
-    *sums = calloc(1, sizeof **sums);
-    if (*sums != NULL) {
-        (*sums)->fd = fd;
-        return SJ_OK;
+    int error = fstat(fd, status) == 0 ? SJ_OK : sj_segment_failed(path, "fstat");
+    if (error == SJ_OK && (*sums = calloc(1, sizeof **sums)) == NULL)
+        error = sj_error(SJ_ENOMEM, "%s", path);
+    if (error != SJ_OK) {
+        close(fd);
+        return error;
     }
-    close(fd);
-    return sj_error(SJ_ENOMEM, "%s", path);
+    (*sums)->fd = fd;
+    (*sums)->device = status->st_dev;
+    (*sums)->inode = status->st_ino;
+    return SJ_OK;
 }
 
 /* Whether the open file has the checksums of that segment. */
-static int check_file(struct sj_sums *sums, const char *path, const uint8_t uuid[16],
-                      uint64_t reserved)
+static int check_file(struct sj_sums *sums, const struct stat *status, const char *path,
+                      const uint8_t uuid[16], uint64_t reserved)
 {
     struct sj_sums_header header;
-    struct stat status;
-    if (fstat(sums->fd, &status) != 0)
-        return sj_segment_failed(path, "fstat");
     ssize_t got =
-        S_ISREG(status.st_mode) ? sj_segment_read(sums->fd, &header, sizeof header, 0) : 0;
+        S_ISREG(status->st_mode) ? sj_segment_read(sums->fd, &header, sizeof header, 0) : 0;
     if (got < 0)
         return sj_segment_failed(path, "read");
     if ((size_t)got < sizeof header)
         return sj_error(SJ_ECORRUPT, "%s: expected checksums, found a file of %lld bytes", path,
-                        (long long)status.st_size);
+                        (long long)status->st_size);
     const char *fault = sj_sums_header_fault(&header);
     if (fault != NULL)
         return sj_error(SJ_ECORRUPT, "%s: expected checksums, found a damaged file: %s", path,
@@ -222,7 +224,7 @@ static int check_file(struct sj_sums *sums, const char *path, const uint8_t uuid
     if (header.version != SJ_SUMS_VERSION || header.page_bytes != SJ_PAGE ||
         header.reserved != reserved || memcmp(header.uuid, uuid, sizeof header.uuid) != 0)
         return sj_error(SJ_ENOTFOUND, "%s: has the checksums of something else", path);
-    uint64_t table_at = table_offset(reserved), size = (uint64_t)status.st_size;
+    uint64_t table_at = table_offset(reserved), size = (uint64_t)status->st_size;
     if (size < table_at)
         return sj_error(SJ_ECORRUPT, "%s: expected checksums, found a file of %llu bytes", path,
                         (unsigned long long)size);
@@ -235,10 +237,11 @@ int sj_sums_open(const char *path, const uint8_t uuid[16], uint64_t reserved, bo
 {
     int flags = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
     struct sj_sums *sums;
-    int error = begin(open(path, flags), path, &sums);
+    struct stat status;
+    int error = begin(open(path, flags), path, &status, &sums);
     if (error != SJ_OK)
         return error;
-    error = check_file(sums, path, uuid, reserved);
+    error = check_file(sums, &status, path, uuid, reserved);
     if (error == SJ_OK)
         error = map(sums, path, reserved, writable);
     if (error != SJ_OK) {
@@ -273,7 +276,8 @@ int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_
 {
     char temporary[PATH_MAX];
     struct sj_sums *sums;
-    int error = begin(sj_segment_open_unnamed(path, spec->mode, temporary), path, &sums);
+    struct stat status;
+    int error = begin(sj_segment_open_unnamed(path, spec->mode, temporary), path, &status, &sums);
     if (error != SJ_OK)
         return error;
     /* Who may change the segment marks its pages, whatever the umask. */

@@ -25,9 +25,10 @@
 
 struct sj_sums {
     int fd;
-    uint64_t backed;     /* pages that the file had room for when it was opened */
-    uint64_t bytes;      /* of the mapping */
-    uint64_t nothing[2]; /* what the state words are when they name no superblock */
+    uint64_t device, inode; /* its own; by now another file may have its name */
+    uint64_t backed;        /* pages that the file had room for when it was opened */
+    uint64_t bytes;         /* of the mapping */
+    uint64_t nothing[2];    /* what the state words are when they name no superblock */
     struct sj_sums_header *header;
     uint64_t *changed;
     uint32_t *sum;
@@ -105,7 +106,8 @@ void sj_segment_sums_end(struct sj_segment *segment);
 bool sj_segment_is_continuous(const struct sj_segment *segment, const struct sj_super *super);
 
 /* Opens the segment's sums; whether they count while that superblock does. Errors of sj_sums_open,
- * SJ_ECORRUPT also when they count and there are too few. */
+ * SJ_ECORRUPT also when they count and there are too few. The segment is one that may have sums: of
+ * a domain that keeps them, or a `wal` store. So in the next two. */
 int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super *super,
                          bool writable, struct sj_sums **sums, bool *counts);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sums_check.c: verifying a segment's pages by their checksums (sums.c has the rules, I1 … I12).
+ * sums_check.c: verifying a segment's pages by their checksums (sums.c has the rules, I1 … I13).
  *
  * What can be damaged is the page, its checksum, or what says that the checksums count; a finding
  * says which, or that it may be either.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sums_segment.c: keeping the checksums of a mapped segment (sums.c has the rules, I1 … I12), and
+ * sums_segment.c: keeping the checksums of a mapped segment (sums.c has the rules, I1 … I13), and
  * which file of checksums counts for a segment.
  *
  *   sj_segment_mark_dirty   begin: finds the sums that count, or makes new ones (I5)
@@ -99,20 +99,12 @@ static bool has_its_name(const struct sj_segment *segment)
 /* Whether the sums that a process uses are those that others find. */
 static bool have_their_name(const struct sj_segment *segment, const struct sj_sums *sums)
 {
-    struct stat opened;
-    return fstat(sums->fd, &opened) == 0 &&
-           leads_to(segment->sums_path, opened.st_dev, opened.st_ino);
+    return leads_to(segment->sums_path, sums->device, sums->inode);
 }
 
 static int file_of(const struct sj_segment *segment)
 {
     return segment->wal != NULL ? segment->wal->file : segment->fd;
-}
-
-static bool may_have_sums(const struct sj_segment *segment)
-{
-    return (segment->domain->sums || segment->wal != NULL) && segment->sums_path != NULL &&
-           has_its_name(segment);
 }
 
 int sj_segment_sums_pages(const struct sj_segment *segment, uint64_t *pages)
@@ -149,7 +141,7 @@ int sj_segment_sums_find(const struct sj_segment *segment, const struct sj_super
 {
     uint64_t pages = 0;
     *counts = false;
-    if (!may_have_sums(segment))
+    if (!has_its_name(segment))
         return sj_error(SJ_ENOTFOUND, "'%s' has no checksums", segment->name);
     int error = sj_segment_sums_pages(segment, &pages); /* before the file that has room for them */
     if (error == SJ_OK)
@@ -184,7 +176,7 @@ int sj_segment_sums_create(const struct sj_segment *segment, const struct sj_sup
         .uuid = segment->uuid, .reserved = segment->reserved, .present = super->checksum};
     enum sj_super_copy copies[2];
     struct stat status;
-    if (!may_have_sums(segment) || fstat(file_of(segment), &status) != 0)
+    if (!has_its_name(segment) || fstat(file_of(segment), &status) != 0)
         return SJ_ENOTFOUND;
     spec.mode = status.st_mode & 0666;
     int error = sj_segment_sums_pages(segment, &spec.pages);

@@ -449,13 +449,13 @@ static void use_checks(struct user *user)
     list_roots(user);
 }
 
-/* Mostly without checksums: all pages would get one, which takes as long as all else. */
+/* Mostly without checksums, as what has lost its name: all pages would get one, which takes as long
+ * as all else. */
 static void forgo_sums(struct user *user)
 {
     if (below(user, 16) == 0 || user->segment->sums != NULL)
         return;
-    free(user->segment->sums_path);
-    user->segment->sums_path = NULL;
+    user->segment->sums_path[0] = '?';
 }
 
 /* Opens; false when the file is refused. */
