@@ -42,7 +42,7 @@ help:
 	@echo 'make native      the C tests, under the sanitizers and through the crash seam'
 	@echo 'make fuzz        damages stores and uses them, without end (100 000 times in make native)'
 	@echo 'make crash       every state a crash can leave, a minute of it; make crash-long, 10 million'
-	@echo 'make mutants     breaks each rule of the core in turn: a test must notice (an hour; ONLY=, LIST=1)'
+	@echo 'make mutants     breaks each rule of the core in turn: a test must notice (minutes; ONLY=, LIST=1)'
 	@echo 'make stress      processes and threads over overlapping stores, some killed (SECONDS=60)'
 	@echo 'make test-dax    kills a virtual machine with persistent memory (KILLS=20); needs make deps-dax'
 	@echo 'make werror      compile the core with -Werror'

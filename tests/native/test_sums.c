@@ -1,57 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * test_sums.c: checksums of pages: the function, what is marked before it changes, and the life of
- * the file beside the segment: lost, foreign, older, of another history.
+ * test_sums.c: checksums of pages: what is marked before it changes, and the life of the file
+ * beside the segment: lost, foreign, older, of another history. test_crc32c.c has the function.
  */
 #include "sums_world.h"
 
-#include "persistence/crc32c.h"
 #include "persistence/describe.h"
 #include "persistence/log.h"
 #include "persistence/superblock.h"
-
-/* ------------------------------------------------------------------ CRC-32C */
-
-static uint32_t bit_by_bit(const uint8_t *at, size_t bytes)
-{
-    uint32_t crc = UINT32_MAX;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= at[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
-    }
-    return ~crc;
-}
-
-static void crc32c_is_what_rfc_3720_says(void)
-{
-    uint8_t bytes[32];
-    CHECK(sj_crc32c(0, "123456789", 9) == 0xe3069283u);
-    memset(bytes, 0, sizeof bytes);
-    CHECK(sj_crc32c(0, bytes, 32) == 0x8a9136aau);
-    memset(bytes, 0xff, sizeof bytes);
-    CHECK(sj_crc32c(0, bytes, 32) == 0x62a8ab43u);
-    for (uint8_t i = 0; i < 32; i++)
-        bytes[i] = i;
-    CHECK(sj_crc32c(0, bytes, 32) == 0x46dd794eu);
-}
-
-static void every_way_to_it_gives_the_same(void)
-{
-    enum { BYTES = 20000 };
-    static uint8_t bytes[BYTES + 16];
-    for (uint32_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)test_random();
-    for (uint32_t round = 0; round < 400; round++) {
-        size_t from = test_below(16);
-        size_t count = round < 64 ? round : test_below(BYTES), first = test_below(count + 1);
-        uint32_t expected = bit_by_bit(bytes + from, count);
-        CHECK(sj_crc32c(0, bytes + from, count) == expected);
-        CHECK(sj_crc32c_portable(0, bytes + from, count) == expected);
-        uint32_t before = sj_crc32c(0, bytes + from, first);
-        CHECK(sj_crc32c(before, bytes + from + first, count - first) == expected);
-    }
-}
 
 /* ------------------------------------------------------------------ what changes is marked */
 
@@ -440,6 +396,7 @@ static void one_state_is_named_when_all_is_well(bool once_more)
     sj_sums_announce(sums, super.checksum, 12345);
     CHECK(sj_sums_explain_torn(sums, super.checksum));
     CHECK(sj_sums_names(sums, super.checksum) && sj_sums_names(sums, 12345));
+    CHECK(!sj_sums_explain_torn(sums, 54321)); /* nobody was going to write over the other one */
     for (uint64_t at = SJ_SUPER_A; at <= SJ_SUPER_B; at += SJ_SUPER_B) {
         if (at == which)
             continue;
@@ -452,6 +409,41 @@ static void one_state_is_named_when_all_is_well(bool once_more)
     CHECK(!sj_sums_explain_torn(sums, super.checksum) && sj_sums_names(sums, super.checksum));
     CHECK_OK(sj_segment_close(segment, true));
     is_verified("states");
+}
+
+/* A superblock that an earlier death has torn is so still when the checksums are lost. */
+static void new_ones_explain_a_torn_superblock(void)
+{
+    struct sj_super super;
+    struct sj_sums *sums;
+    uint64_t which;
+    make_closed("torn");
+    struct sj_segment *segment = test_reopen("torn");
+    CHECK_OK(sj_super_read(segment->fd, "torn", &super, &which));
+    char *byte = segment->base + (which == SJ_SUPER_A ? SJ_SUPER_B : SJ_SUPER_A) + 100;
+    for (uint32_t torn = 0; torn < 2; torn++) {
+        *byte = (char)(*byte ^ torn);
+        CHECK_OK(sj_segment_sums_create(segment, &super, &sums));
+        CHECK(sj_sums_explain_torn(sums, super.checksum) == (torn == 1));
+        CHECK(!sj_sums_names(sums, super.checksum));
+        sj_sums_close(sums);
+        CHECK(no_false_alarm(segment) == 2 - torn);
+    }
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+/* Who may write to the segment may mark its pages, whatever the umask. */
+static void new_ones_have_the_rights_of_the_segment(void)
+{
+    const mode_t modes[] = {0600, 0660, 0646};
+    struct stat status;
+    for (uint32_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        make_closed("rights");
+        CHECK(chmod(test_path("rights"), modes[i]) == 0 && unlink(sums_path("rights")) == 0);
+        change("rights", 3);
+        CHECK(stat(sums_path("rights"), &status) == 0 && (status.st_mode & 0777) == modes[i]);
+        CHECK(unlink(test_path("rights")) == 0);
+    }
 }
 
 /* Closed in peace, and yet there is a transaction to roll back: the segment is in use again. */
@@ -570,8 +562,6 @@ static void every_page_is_described(void)
 int main(void)
 {
     test_begin();
-    crc32c_is_what_rfc_3720_says();
-    every_way_to_it_gives_the_same();
 #ifdef SJ_SEAM
     nothing_changes_that_is_not_marked();
 #endif
@@ -588,6 +578,8 @@ int main(void)
     the_file_of_another_segment_is_not_believed();
     one_state_is_named_when_all_is_well(false);
     one_state_is_named_when_all_is_well(true);
+    new_ones_explain_a_torn_superblock();
+    new_ones_have_the_rights_of_the_segment();
     what_a_recovery_changes_is_marked();
     each_block_has_one_owner();
     a_repair_makes_sums_of_what_is_there();

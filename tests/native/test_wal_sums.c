@@ -415,6 +415,20 @@ static void a_file_removed_while_in_use_is_not_believed(void)
     is_verified("removed");
 }
 
+/* They are opened again by name only when another file has it. */
+static void those_in_use_stay_open(void)
+{
+    make_closed("stay");
+    struct sj_segment *segment = reopen("stay");
+    put(segment, 11, 60);
+    CHECK_OK(sj_segment_sync(segment));
+    const struct sj_sums *sums = segment->wal->sums;
+    put(segment, 12, 60);
+    CHECK_OK(sj_segment_sync(segment));
+    CHECK(sums != NULL && segment->wal->sums == sums);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
 static void a_store_that_lost_its_name_leaves_others_alone(void)
 {
     make_closed("named");
@@ -553,6 +567,7 @@ int main(void)
     half_a_checkpoint_without_marks_is_not_believed();
 #endif
     a_file_removed_while_in_use_is_not_believed();
+    those_in_use_stay_open();
     a_store_that_lost_its_name_leaves_others_alone();
     a_full_disk_takes_the_checksums_alone();
     after_a_failure_they_count_for_nothing();
