@@ -176,6 +176,7 @@ static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj
     }
     segment->device = status.st_dev;
     segment->inode = status.st_ino;
+    segment->read_only = (super->features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0;
     segment->reserved = super->reserved;
     segment->meta_bytes = sj_pages_meta_bytes(super->reserved);
     segment->heap = super->base + segment->meta_bytes;
@@ -184,6 +185,13 @@ static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj
     memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
     *begun = segment;
     return SJ_OK;
+}
+
+static int only_to_read(const char *path)
+{
+    return sj_error(SJ_EVERSION,
+                    "%s: has features of a later version: this one can open it with flag 'r' only",
+                    path);
 }
 
 int sj_segment_open(const char *path, bool writable, bool first, bool accept_unclean,
@@ -218,11 +226,8 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     }
     if (error == SJ_OK)
         error = check_size(segment, path);
-    if (error == SJ_OK && writable && (super.features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0)
-        error = sj_error(SJ_EVERSION,
-                         "%s: has features 0x%llx: this version can open it with "
-                         "flag 'r' only",
-                         path, (unsigned long long)super.features_ro_compat);
+    if (error == SJ_OK && writable && segment->read_only)
+        error = only_to_read(path);
     if (error == SJ_OK)
         error = map(segment, path, super.base);
     if (error == SJ_OK)
@@ -239,6 +244,23 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     }
     *opened = segment;
     return SJ_OK;
+}
+
+int sj_segment_make_writable(struct sj_segment *segment)
+{
+    if (!segment->rw_possible)
+        return sj_error(SJ_EPERM, "'%s': its file may be read only", segment->name);
+    if (segment->read_only)
+        return only_to_read(segment->name);
+    if (sj_segment_is_damaged(segment))
+        return sj_segment_lost(segment);
+    if (mprotect(segment->base, segment->reserved, PROT_READ | PROT_WRITE) != 0)
+        return sj_error(SJ_EIO, "'%s': mprotect: %s", segment->name, strerror(errno));
+    segment->writable = true;
+    if (!sj_segment_is_damaged(segment))
+        return SJ_OK;
+    segment->writable = false; /* the loss was found in between */
+    return sj_segment_lost(segment);
 }
 
 static int roll_back(struct sj_segment *segment)

@@ -54,6 +54,7 @@ struct sj_segment {
     int fd;
     bool writable;      /* opened for writing */
     bool rw_possible;   /* the file can be written, if only to recover it */
+    bool read_only;     /* has features for which this version must not write to it */
     bool dirty;         /* written to since it was opened */
     bool accepted;      /* opened though it was unclean: the caller vouches for it */
     bool sync_failed;   /* what its storage has is not known */
@@ -117,6 +118,10 @@ SJ_API int sj_segment_open(const char *path, bool writable, bool first, bool acc
  * or rolled back, when the file is another one by now. */
 SJ_API int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, bool first,
                                 bool accept_unclean, struct sj_segment **segment);
+
+/* Lets a segment that was opened for reading be written from now on; it is mapped at its base, and
+ * stays there meanwhile. SJ_EPERM, SJ_EVERSION, SJ_EDAMAGED, SJ_EIO. */
+int sj_segment_make_writable(struct sj_segment *segment);
 
 /* Unmaps. `last`: no other process has it open; a segment that was written to is synced and marked
  * clean, unless it is damaged. The object is gone also when this fails (SJ_EIO, SJ_EDAMAGED when

@@ -1,149 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hold.c: the calling thread's stack of holds, and its slots in the locks (hold.h has the
- * contract).
+ * hold.c: entering and leaving single spaces (hold.h has the contract, hold_thread.h what a thread
+ * has).
  *
- * Each thread has one `struct thread`, made at its first entry and dropped at its end; the only
- * thread-local variable is the pointer to it.
- *
- * In a thread that has a model (mmu/model.h), hold[0] is of no space: it stands for the process
- * itself. So what is entered is always nested, and told to the model on the way that nested holds
- * take.
+ * Outermost holds, which each operation by itself takes, have a way of their own.
  */
 #include "spacejmp/hold.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
 #include "persistence/loss.h"
 #include "persistence/wal.h"
+#include "spacejmp/hold_thread.h"
 #include "spacejmp/mmu/model.h"
 #include "spacejmp/park.h"
 
-#define SLOTS_CACHED 64 /* spaces whose slots a thread finds at once */
-
-/* What seldom happens is kept out of line, so that what often does needs few registers. */
-#define SELDOM __attribute__((cold, noinline))
-
-struct hold {
-    struct sj_space *space; /* NULL: the process itself */
-    enum sj_hold_mode mode;
-    uint32_t depth;            /* how often this space was entered in a row */
-    bool owns;                 /* this hold took the lock; else one below it did */
-    bool borrowed;             /* the slot is given back when the hold ends */
-    struct sj_lock_slot *slot; /* of an owned read hold */
-};
-
-struct slot_entry {
-    uint64_t serial; /* of the lock; 0: none */
-    struct sj_lock_slot *slot;
-};
-
-struct thread {
-    struct hold *top;        /* the current space's hold; NULL: in none */
-    struct sj_space *active; /* whose addresses it uses (park.h); NULL: none, it waits */
-    struct hold hold[SJ_HOLDS_MAX];
-    struct slot_entry slots[SLOTS_CACHED];
-    struct thread *next; /* in `threads` */
-};
-
-static __thread struct thread *me;
-static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER; /* guards `threads` */
-static struct thread *threads;
-static pthread_key_t end_key;
-static pthread_once_t end_once = PTHREAD_ONCE_INIT;
-
-/* What the thread is inside of ends with it, as if it had been left: a transaction is undone. */
-static void thread_ends(void *ended)
-{
-    struct thread *thread = ended;
-    while (thread->top != NULL && thread->top->space != NULL) {
-        thread->top->depth = 1;
-        (void)sj_return(&(struct sj_wait){.timeout_s = -1});
-        sj_leave(thread->top->space);
-    }
-    for (uint32_t i = 0; i < SLOTS_CACHED; i++)
-        if (thread->slots[i].serial != 0)
-            sj_space_give_slot(thread->slots[i].serial, thread->slots[i].slot);
-    pthread_mutex_lock(&list);
-    struct thread **link = &threads;
-    while (*link != thread)
-        link = &(*link)->next;
-    *link = thread->next;
-    pthread_mutex_unlock(&list);
-    free(thread);
-    me = NULL;
-}
-
-static void make_key(void)
-{
-    SJ_ASSERT(pthread_key_create(&end_key, thread_ends) == 0);
-}
-
-SELDOM static int new_thread(void)
-{
-    pthread_once(&end_once, make_key);
-    struct thread *fresh = calloc(1, sizeof *fresh);
-    if (fresh == NULL || pthread_setspecific(end_key, fresh) != 0) {
-        free(fresh);
-        return sj_error(SJ_ENOMEM, "the state of a thread");
-    }
-    me = fresh;
-    pthread_mutex_lock(&list);
-    me->next = threads;
-    threads = me;
-    pthread_mutex_unlock(&list);
-    return SJ_OK;
-}
-
-bool sj_holds_any(const struct sj_space *space)
-{
-    bool any = false;
-    pthread_mutex_lock(&list);
-    for (struct thread *thread = threads; thread != NULL; thread = thread->next) {
-        struct hold *top = __atomic_load_n(&thread->top, __ATOMIC_ACQUIRE);
-        for (struct hold *hold = top; hold != NULL && hold >= thread->hold; hold--)
-            any |= hold->space == space;
-    }
-    pthread_mutex_unlock(&list);
-    return any;
-}
-
-bool sj_holds_active(const struct sj_space *space)
-{
-    bool any = false;
-    pthread_mutex_lock(&list);
-    for (struct thread *thread = threads; thread != NULL; thread = thread->next)
-        any |= __atomic_load_n(&thread->active, __ATOMIC_ACQUIRE) == space;
-    pthread_mutex_unlock(&list);
-    return any;
-}
-
 void sj_holds_pause(void)
 {
-    if (me != NULL)
-        __atomic_store_n(&me->active, NULL, __ATOMIC_RELEASE);
-}
-
-void sj_holds_forked(void)
-{
-    pthread_mutex_init(&list, NULL);
-    threads = me;
-    if (me != NULL)
-        *me = (struct thread){0};
+    if (sj_me != NULL)
+        sj_use(0);
 }
 
 struct sj_space *sj_current(void)
 {
-    return me == NULL || me->top == NULL ? NULL : me->top->space;
+    return sj_me == NULL || sj_me->top == NULL ? NULL : sj_me->top->space;
 }
 
-/* The innermost hold on the space, or NULL. */
-static struct hold *find_hold(const struct sj_space *space)
+struct sj_hold *sj_find_hold(const struct sj_space *space)
 {
-    if (me == NULL || me->top == NULL)
+    if (sj_me == NULL || sj_me->top == NULL)
         return NULL;
-    for (struct hold *hold = me->top; hold >= me->hold; hold--)
+    for (struct sj_hold *hold = sj_me->top; hold >= sj_me->hold; hold--)
         if (hold->space == space)
             return hold;
     return NULL;
@@ -151,167 +36,240 @@ static struct hold *find_hold(const struct sj_space *space)
 
 enum sj_hold_mode sj_hold_mode(const struct sj_space *space)
 {
-    const struct hold *hold = find_hold(space);
-    return hold == NULL ? SJ_HOLD_NONE : hold->mode;
+    const struct sj_hold *hold = sj_find_hold(space);
+    return hold == NULL ? SJ_HOLD_NONE : (enum sj_hold_mode)hold->mode;
 }
 
-/* The thread's slot in a lock. `*borrowed`: only for this hold, as a hold on another space is using
- * the place in the cache where it belongs. */
-static int find_slot(struct sj_lock *lock, struct sj_lock_slot **slot, bool *borrowed)
+int sj_find_slot_slowly(struct sj_lock *lock, struct sj_lock_slot **slot, bool *borrowed)
 {
-    struct slot_entry *entry = &me->slots[lock->serial % SLOTS_CACHED];
-    *slot = entry->slot;
-    *borrowed = false;
-    if (SJ_LIKELY(entry->serial == lock->serial))
-        return SJ_OK;
+    struct sj_slot_entry *entry = &sj_me->slots[lock->serial % SJ_SLOTS_CACHED];
     int error = sj_lock_take_slot(lock, slot);
     if (error != SJ_OK)
         return error;
-    for (struct hold *hold = me->top; hold != NULL && hold >= me->hold; hold--)
-        *borrowed |= entry->serial != 0 && hold->slot == entry->slot;
+    for (struct sj_hold *hold = sj_me->top; hold != NULL && hold >= sj_me->hold; hold--)
+        *borrowed |= entry->serial != 0 && hold->mode == SJ_HOLD_READ && hold->owns &&
+                     hold->slot == entry->slot;
     if (*borrowed)
         return SJ_OK;
     if (entry->serial != 0)
         sj_space_give_slot(entry->serial, entry->slot);
-    *entry = (struct slot_entry){lock->serial, *slot};
+    *entry = (struct sj_slot_entry){lock->serial, *slot};
     return SJ_OK;
 }
 
-/* Whose addresses the thread uses from now on. */
-static inline void use(struct sj_space *space)
+/* ------------------------------------------------------------------ being at home */
+
+int sj_come_home(uintptr_t uses, const struct sj_wait *wait)
 {
-    __atomic_store_n(&me->active, space, __ATOMIC_RELEASE);
+    const struct sj_reach *reach = sj_reach_of(uses);
+    if (reach == NULL) {
+        struct sj_space *space = (struct sj_space *)uses;
+        return SJ_LIKELY(!sj_is_parked(space)) ? SJ_OK : sj_park_home(space, wait);
+    }
+    for (uint32_t i = 0; i < reach->count; i++)
+        if (SJ_UNLIKELY(sj_is_parked(reach->part[i].space)))
+            return sj_park_home_all(reach, wait);
+    return SJ_OK;
 }
 
-/* Its current space's again, which need not be at home. */
-static inline void use_top(void)
+int sj_use_at_home(uintptr_t uses, const struct sj_wait *wait)
 {
-    use(me->top == NULL ? NULL : me->top->space);
-}
-
-static inline bool is_parked(const struct sj_space *space)
-{
-    return __atomic_load_n(&space->parked, __ATOMIC_ACQUIRE);
-}
-
-/* The same with the space at home. */
-static int use_at_home(struct sj_space *space, const struct sj_wait *wait)
-{
-    use(space);
+    sj_use(uses);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return SJ_LIKELY(!is_parked(space)) ? SJ_OK : sj_park_home(space, wait);
+    return sj_come_home(uses, wait);
 }
 
-int sj_holds_visit(struct sj_space *space, struct sj_space **before)
+void sj_holds_use(const struct sj_reach *reach)
 {
-    *before = me->active;
-    return use_at_home(space, NULL);
+    sj_use(sj_uses_reach(reach));
 }
 
-void sj_holds_end_visit(struct sj_space *before)
+int sj_holds_visit(struct sj_space *space, uintptr_t *before)
 {
-    use(before);
+    *before = sj_me->active;
+    return sj_use_at_home(sj_uses_space(space), NULL);
 }
 
-/* Whether a model follows the thread: then the process itself is at the bottom. */
-static inline bool is_followed(const struct thread *thread)
+void sj_holds_end_visit(uintptr_t before)
 {
-    return thread->hold[0].space == NULL;
+    sj_use(before);
 }
 
-/* Above another hold. Returns SJ_OK. */
-static __attribute__((noinline)) int push_nested(struct sj_space *space, enum sj_hold_mode mode,
-                                                 struct sj_lock_slot *slot, bool borrowed)
+int sj_return(const struct sj_wait *wait)
 {
-    struct hold *top = ++me->top;
-    *top = (struct hold){space, mode, 1, true, borrowed, slot};
-    if (SJ_UNLIKELY(is_followed(me)))
-        sj_mmu_on_switch(space);
+    struct sj_hold *top = sj_me == NULL ? NULL : sj_me->top;
+    if (top == NULL || top->kind == SJ_HOLD_OF_PROCESS)
+        return SJ_OK;
+    return sj_use_at_home(sj_uses_hold(top), wait);
+}
+
+/* ------------------------------------------------------------------ locks */
+
+static int read_slowly(struct sj_space *space, struct sj_lock_slot *slot, uintptr_t uses,
+                       const struct sj_wait *wait)
+{
+    sj_use(0); /* it uses no addresses while it waits */
+    int error = sj_lock_read_slow(space->lock, slot, wait);
+    if (error == SJ_OK) {
+        sj_use(uses);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
+    return error;
+}
+
+static int write_slowly(struct sj_space *space, uintptr_t uses, const struct sj_wait *wait)
+{
+    sj_use(0);
+    int error = sj_lock_write(space->lock, wait);
+    if (error == SJ_OK) {
+        sj_use(uses);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
+    return error;
+}
+
+SJ_SELDOM static int not_writable(const struct sj_space *space)
+{
+    if (sj_segment_is_damaged(space->segment))
+        return sj_segment_lost(space->segment);
+    return sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
+}
+
+int sj_take_lock(struct sj_hold *taken, uintptr_t uses, const struct sj_wait *wait)
+{
+    struct sj_space *space = taken->space;
+    int error;
+    sj_use(uses);
+    if (taken->mode == SJ_HOLD_READ) {
+        error = sj_find_slot(space->lock, &taken->slot, &taken->borrowed);
+        if (SJ_UNLIKELY(error != SJ_OK))
+            return error;
+        if (SJ_UNLIKELY(!sj_lock_try_read(space->lock, taken->slot)))
+            error = read_slowly(space, taken->slot, uses, wait);
+        if (SJ_UNLIKELY(error != SJ_OK && taken->borrowed))
+            sj_lock_give_slot(space->lock, taken->slot);
+        return error;
+    }
+    if (SJ_UNLIKELY(!space->writable))
+        return not_writable(space);
+    taken->position = 0;
+    error = sj_lock_write(space->lock, NULL);
+    return SJ_UNLIKELY(error == SJ_EBUSY && wait != NULL) ? write_slowly(space, uses, wait) : error;
+}
+
+void sj_give_lock(const struct sj_hold *taken)
+{
+    struct sj_lock *lock = taken->space->lock;
+    if (taken->mode == SJ_HOLD_WRITE) {
+        sj_lock_write_leave(lock);
+        return;
+    }
+    sj_lock_read_leave(lock, taken->slot);
+    if (taken->borrowed)
+        sj_lock_give_slot(lock, taken->slot);
+}
+
+/* ------------------------------------------------------------------ entering */
+
+/* Above another hold, with its addresses at home. Returns SJ_OK. */
+static int push_nested(const struct sj_hold *hold)
+{
+    struct sj_hold *top = sj_me->top + 1;
+    *top = *hold;
+    __atomic_store_n(&sj_me->top, top, __ATOMIC_RELEASE);
+    if (SJ_UNLIKELY(sj_is_followed(sj_me)))
+        sj_mmu_on_switch(hold->space);
     return SJ_OK;
 }
 
-/* Notes that the thread has taken the space's lock. Returns SJ_OK. */
-static inline int push(struct sj_space *space, enum sj_hold_mode mode, struct sj_lock_slot *slot,
-                       bool borrowed)
+/* A hold above the one that is on top: inside of a reach that has the space, that stays in use. */
+static struct sj_hold nested_hold(struct sj_space *space, enum sj_hold_mode mode)
 {
-    if (SJ_UNLIKELY(me->top != NULL))
-        return push_nested(space, mode, slot, borrowed);
-    me->hold[0] = (struct hold){space, mode, 1, true, borrowed, slot};
-    me->top = me->hold;
-    return SJ_OK;
+    const struct sj_reach *reach = sj_reach_of(sj_uses_hold(sj_me->top));
+    bool inside = reach != NULL && sj_reach_has(reach, space);
+    return (struct sj_hold){.space = space,
+                            .reach = inside ? reach : NULL,
+                            .depth = 1,
+                            .mode = (uint8_t)mode,
+                            .kind = inside ? SJ_HOLD_IN_REACH : SJ_HOLD_OF_SPACE,
+                            .owns = true};
 }
 
 /* Enters a space that the thread is in already, or finds out why it cannot. */
-SELDOM static int enter_again(struct sj_space *space, struct hold *hold, enum sj_hold_mode mode,
-                              const struct sj_wait *wait)
+static int enter_again(struct sj_hold *hold, struct sj_hold *again, const struct sj_wait *wait)
 {
-    if (mode > hold->mode)
+    if (again->mode > hold->mode)
         return sj_error(SJ_EUPGRADE,
                         "the thread is inside of '%s' for reading: two threads that did this would "
                         "wait for each other for ever: use write() or transaction() from the "
                         "beginning",
-                        space->segment->name);
-    int error = use_at_home(space, wait);
+                        again->space->segment->name);
+    bool on_top = hold == sj_me->top;
+    int error = sj_use_at_home(sj_uses_hold(on_top ? hold : again), wait);
     if (error != SJ_OK) {
-        use_top();
+        sj_use_top();
         return error;
     }
-    if (hold == me->top) {
+    if (on_top) {
         hold->depth++;
         return SJ_OK;
     }
-    push_nested(space, hold->mode, NULL, false);
-    me->top->owns = false; /* one below has the lock */
+    again->mode = hold->mode;
+    again->owns = false; /* one below has the lock */
+    return push_nested(again);
+}
+
+__attribute__((noinline)) static int enter_nested(struct sj_space *space, enum sj_hold_mode mode,
+                                                  const struct sj_wait *wait)
+{
+    if (sj_me->top == &sj_me->hold[SJ_HOLDS_MAX - 1])
+        return sj_error(SJ_EINVAL, "more than %d spaces entered by one thread", SJ_HOLDS_MAX);
+    struct sj_hold fresh = nested_hold(space, mode), *hold = sj_find_hold(space);
+    if (hold != NULL)
+        return enter_again(hold, &fresh, wait);
+    uintptr_t uses = sj_uses_hold(&fresh);
+    int error = sj_take_lock(&fresh, uses, wait);
+    if (error == SJ_OK) {
+        error = sj_come_home(uses, wait);
+        if (error == SJ_OK)
+            return push_nested(&fresh);
+        sj_give_lock(&fresh);
+    }
+    sj_use_top();
+    return error;
+}
+
+/* Notes that the thread, which was in nothing, has taken the space's lock. Returns SJ_OK. */
+static inline int push(struct sj_space *space, enum sj_hold_mode mode, struct sj_lock_slot *slot,
+                       bool borrowed)
+{
+    struct sj_hold *first = sj_me->hold;
+    first->space = space;
+    first->slot = slot;
+    first->depth = 1;
+    first->mode = (uint8_t)mode;
+    first->kind = SJ_HOLD_OF_SPACE;
+    first->owns = true;
+    first->borrowed = borrowed;
+    sj_me->top = first;
     return SJ_OK;
 }
 
-static int prepare(struct sj_space *space, enum sj_hold_mode mode, const struct sj_wait *wait,
-                   bool *entered)
+/* In no thread that has been here before, or inside of something. */
+__attribute__((noinline)) static int enter_elsewhere(struct sj_space *space, enum sj_hold_mode mode,
+                                                     const struct sj_wait *wait)
 {
-    *entered = false;
-    if (SJ_UNLIKELY(me == NULL)) {
-        int error = new_thread();
-        if (error != SJ_OK)
-            return error;
-    }
-    if (SJ_LIKELY(me->top == NULL))
-        return SJ_OK;
-    if (SJ_UNLIKELY(me->top == &me->hold[SJ_HOLDS_MAX - 1]))
-        return sj_error(SJ_EINVAL, "more than %d spaces entered by one thread", SJ_HOLDS_MAX);
-    struct hold *hold = find_hold(space);
-    if (hold == NULL)
-        return SJ_OK;
-    *entered = true;
-    return enter_again(space, hold, mode, wait);
-}
-
-/* The lock was not to be had at once: the thread uses no addresses while it waits. */
-SELDOM static int read_slowly(struct sj_space *space, struct sj_lock_slot *slot,
-                              const struct sj_wait *wait)
-{
-    use(NULL);
-    int error = sj_lock_read_slow(space->lock, slot, wait);
-    if (error == SJ_OK) {
-        use(space);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    }
-    return error;
-}
-
-SELDOM static int write_slowly(struct sj_space *space, const struct sj_wait *wait)
-{
-    use(NULL);
-    int error = sj_lock_write(space->lock, wait);
-    if (error == SJ_OK) {
-        use(space);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    }
-    return error;
+    int error = sj_me == NULL ? sj_thread_begin() : SJ_OK;
+    if (error != SJ_OK)
+        return error;
+    if (sj_me->top != NULL)
+        return enter_nested(space, mode, wait);
+    return mode == SJ_HOLD_READ ? sj_enter_read(space, wait) : sj_enter_write(space, wait);
 }
 
 /* The lock is had, and the space not at home: it comes, or the lock is given back. */
-SELDOM static int come_home(struct sj_space *space, struct sj_lock_slot *slot,
-                            const struct sj_wait *wait)
+SJ_SELDOM static int come_home(struct sj_space *space, struct sj_lock_slot *slot,
+                               const struct sj_wait *wait)
 {
     int error = sj_park_home(space, wait);
     if (error == SJ_OK)
@@ -325,22 +283,20 @@ SELDOM static int come_home(struct sj_space *space, struct sj_lock_slot *slot,
 
 int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
 {
-    bool entered;
-    int error = prepare(space, SJ_HOLD_READ, wait, &entered);
-    if (SJ_UNLIKELY(error != SJ_OK || entered))
-        return error;
     struct sj_lock_slot *slot;
     bool borrowed;
-    error = find_slot(space->lock, &slot, &borrowed);
+    if (SJ_UNLIKELY(sj_me == NULL || sj_me->top != NULL))
+        return enter_elsewhere(space, SJ_HOLD_READ, wait);
+    int error = sj_find_slot(space->lock, &slot, &borrowed);
     if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    use(space);
+    sj_use(sj_uses_space(space));
     if (SJ_UNLIKELY(!sj_lock_try_read(space->lock, slot)))
-        error = read_slowly(space, slot, wait);
-    if (SJ_UNLIKELY(error == SJ_OK && is_parked(space)))
+        error = read_slowly(space, slot, sj_uses_space(space), wait);
+    if (SJ_UNLIKELY(error == SJ_OK && sj_is_parked(space)))
         error = come_home(space, slot, wait);
     if (SJ_UNLIKELY(error != SJ_OK)) {
-        use_top();
+        sj_use(0);
         if (borrowed)
             sj_lock_give_slot(space->lock, slot);
         return error;
@@ -350,22 +306,18 @@ int sj_enter_read(struct sj_space *space, const struct sj_wait *wait)
 
 int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
 {
-    bool entered;
     if (SJ_UNLIKELY(!space->writable))
-        return sj_segment_is_damaged(space->segment)
-                   ? sj_segment_lost(space->segment)
-                   : sj_error(SJ_EREADONLY, "'%s' was opened with flag 'r'", space->segment->name);
-    int error = prepare(space, SJ_HOLD_WRITE, wait, &entered);
-    if (SJ_UNLIKELY(error != SJ_OK || entered))
-        return error;
-    use(space);
-    error = sj_lock_write(space->lock, NULL);
+        return not_writable(space);
+    if (SJ_UNLIKELY(sj_me == NULL || sj_me->top != NULL))
+        return enter_elsewhere(space, SJ_HOLD_WRITE, wait);
+    sj_use(sj_uses_space(space));
+    int error = sj_lock_write(space->lock, NULL);
     if (SJ_UNLIKELY(error == SJ_EBUSY && wait != NULL))
-        error = write_slowly(space, wait);
-    if (SJ_UNLIKELY(error == SJ_OK && is_parked(space)))
+        error = write_slowly(space, sj_uses_space(space), wait);
+    if (SJ_UNLIKELY(error == SJ_OK && sj_is_parked(space)))
         error = come_home(space, NULL, wait);
     if (SJ_UNLIKELY(error != SJ_OK)) {
-        use_top();
+        sj_use(0);
         return error;
     }
     return push(space, SJ_HOLD_WRITE, NULL, false);
@@ -373,68 +325,73 @@ int sj_enter_write(struct sj_space *space, const struct sj_wait *wait)
 
 int sj_hold_watch(bool watched)
 {
-    if (me == NULL) {
-        int error = new_thread();
-        if (error != SJ_OK)
-            return error;
-    }
-    if (me->top != (watched ? NULL : me->hold))
+    int error = sj_me == NULL ? sj_thread_begin() : SJ_OK;
+    if (error != SJ_OK)
+        return error;
+    if (sj_me->top != (watched ? NULL : sj_me->hold))
         return sj_error(SJ_EBUSY, "the thread is inside of a space: leave it first");
-    me->hold[0] = (struct hold){.space = NULL};
-    me->top = watched ? me->hold : NULL;
+    sj_me->hold[0] = (struct sj_hold){.kind = watched ? SJ_HOLD_OF_PROCESS : SJ_HOLD_OF_SPACE};
+    sj_me->top = watched ? sj_me->hold : NULL;
     return SJ_OK;
 }
 
 /* ------------------------------------------------------------------ leaving */
 
-SELDOM static int leave_borrowed(struct sj_space *space, struct sj_lock_slot *slot)
+int sj_leave_write(struct sj_space *space, uint64_t *position)
+{
+    struct sj_segment *segment = space->segment;
+    *position = 0;
+    while (sj_tx_depth(segment) > 0)
+        sj_tx_abort(segment);
+    if (SJ_UNLIKELY(sj_segment_is_damaged(segment))) { /* its log is left to the next one */
+        int error = sj_segment_lost(segment);          /* as long as nobody can detach it */
+        sj_lock_write_abandon(space->lock);
+        return error;
+    }
+    if (segment->wal != NULL)
+        *position = sj_wal_take_unacknowledged(segment);
+    sj_lock_write_leave(space->lock);
+    return SJ_OK;
+}
+
+/* Leaves for writing with a transaction open, in a `wal` domain, or with a damaged segment. */
+__attribute__((noinline)) static int leave_write_slowly(struct sj_space *space)
+{
+    struct sj_segment *segment = space->segment;
+    uint64_t position;
+    int error = sj_leave_write(space, &position);
+    if (position == 0)
+        return error;
+    sj_use(0); /* the disk may take long, and needs no addresses */
+    return sj_wal_acknowledge(segment, position);
+}
+
+SJ_SELDOM static int leave_borrowed(struct sj_space *space, struct sj_lock_slot *slot)
 {
     sj_lock_read_leave(space->lock, slot);
     sj_lock_give_slot(space->lock, slot);
     return SJ_OK;
 }
 
-/* Leaves for writing with a transaction open, in a `wal` domain, or with a damaged segment, whose
- * log is left to be rolled back by the next one. */
-__attribute__((noinline)) static int leave_write_slowly(struct sj_space *space)
-{
-    struct sj_segment *segment = space->segment;
-    while (sj_tx_depth(segment) > 0)
-        sj_tx_abort(segment);
-    if (SJ_UNLIKELY(sj_segment_is_damaged(segment))) {
-        int error = sj_segment_lost(segment); /* as long as nobody can detach it */
-        sj_lock_write_abandon(space->lock);
-        return error;
-    }
-    uint64_t position = segment->wal == NULL ? 0 : sj_wal_take_unacknowledged(segment);
-    sj_lock_write_leave(space->lock);
-    if (position == 0)
-        return SJ_OK;
-    use(NULL); /* the disk may take long, and needs no addresses */
-    return sj_wal_acknowledge(segment, position);
-}
-
 /* Ends a hold on a damaged segment. */
-SELDOM static int leave_damaged(struct sj_space *space)
+SJ_SELDOM static int leave_damaged(struct sj_space *space)
 {
-    struct hold *top = me->top;
+    struct sj_hold *top = sj_me->top;
     int error = sj_segment_lost(space->segment);
     if (--top->depth > 0)
         return error;
-    me->top = top == me->hold ? NULL : top - 1;
-    use_top();
-    if (is_followed(me) && me->top != NULL)
-        sj_mmu_on_switch(me->top->space);
+    sj_me->top = top == sj_me->hold ? NULL : top - 1;
+    sj_use_top();
+    if (sj_is_followed(sj_me) && sj_me->top != NULL)
+        sj_mmu_on_switch(sj_me->top->space);
     if (top->owns && top->mode == SJ_HOLD_WRITE)
         return leave_write_slowly(space);
-    if (top->owns && top->borrowed)
-        leave_borrowed(space, top->slot);
-    else if (top->owns)
-        sj_lock_read_leave(space->lock, top->slot);
+    if (top->owns)
+        sj_give_lock(top);
     return error;
 }
 
-SELDOM static int not_current(const struct sj_space *space)
+SJ_SELDOM static int not_current(const struct sj_space *space)
 {
     return sj_error(SJ_ENOHOLD,
                     "the thread's current space is not '%s': holds end in the order "
@@ -443,7 +400,7 @@ SELDOM static int not_current(const struct sj_space *space)
 }
 
 /* Gives back what the hold that was on top had. */
-static inline int give_back(struct sj_space *space, const struct hold *top)
+static inline int give_back(struct sj_space *space, const struct sj_hold *top)
 {
     if (!top->owns)
         return SJ_OK;
@@ -460,26 +417,20 @@ static inline int give_back(struct sj_space *space, const struct hold *top)
 }
 
 /* Leaves, and is in another space again. */
-SELDOM static int leave_nested(struct sj_space *space, const struct hold *top)
+SJ_SELDOM static int leave_nested(struct sj_space *space, const struct sj_hold *top)
 {
-    if (SJ_UNLIKELY(is_followed(me)))
-        sj_mmu_on_switch(me->top->space);
+    if (SJ_UNLIKELY(sj_is_followed(sj_me)))
+        sj_mmu_on_switch(sj_me->top->space);
     int error = give_back(space, top);
-    use_top();
+    sj_use_top();
     int returned = sj_return(NULL);
     return error == SJ_OK ? returned : error;
 }
 
-int sj_return(const struct sj_wait *wait)
-{
-    struct sj_space *space = sj_current();
-    return space == NULL ? SJ_OK : use_at_home(space, wait);
-}
-
 int sj_leave(struct sj_space *space)
 {
-    struct thread *thread = me;
-    struct hold *top = thread == NULL ? NULL : thread->top;
+    struct sj_thread *thread = sj_me;
+    struct sj_hold *top = thread == NULL ? NULL : thread->top;
     if (SJ_UNLIKELY(top == NULL || top->space != space))
         return not_current(space);
     if (SJ_UNLIKELY(sj_segment_is_damaged(space->segment)))
@@ -492,6 +443,18 @@ int sj_leave(struct sj_space *space)
     }
     thread->top = NULL;
     int error = give_back(space, top);
-    use(NULL);
+    sj_use(0);
     return error;
+}
+
+void sj_leave_all(struct sj_thread *thread)
+{
+    while (thread->top != NULL && thread->top->kind != SJ_HOLD_OF_PROCESS) {
+        thread->top->depth = 1;
+        (void)sj_return(&(struct sj_wait){.timeout_s = -1});
+        if (thread->top->space != NULL)
+            (void)sj_leave(thread->top->space);
+        else
+            (void)sj_reach_leave_whole(thread->top->reach);
+    }
 }

@@ -18,11 +18,11 @@
 
 #include "spacejmp/space.h"
 
-#define SJ_HOLDS_MAX 64 /* spaces that one thread is inside of at the same time */
+#define SJ_HOLDS_MAX 128 /* spaces that one thread is inside of at the same time */
 
 enum sj_hold_mode { SJ_HOLD_NONE = 0, SJ_HOLD_READ = 1, SJ_HOLD_WRITE = 2 };
 
-/* The calling thread's current space, or NULL. */
+/* The calling thread's current space, or NULL: none, or a VAS (vas.h). */
 SJ_API struct sj_space *sj_current(void);
 
 /* The calling thread's mode in that space. */
@@ -57,10 +57,13 @@ bool sj_holds_active(const struct sj_space *space);
 
 /* The calling thread uses no addresses until sj_return. (For space.c.) */
 void sj_holds_pause(void);
+/* It uses those of a reach; others look at that under park.c's mutex. (For park.c.) */
+struct sj_reach;
+void sj_holds_use(const struct sj_reach *reach);
 /* It uses those of a space that it is not inside of yet, which is at home: SJ_EBUSY, and those of
  * sj_park_home; `before` is for the end of that. (For space.c.) */
-int sj_holds_visit(struct sj_space *space, struct sj_space **before);
-void sj_holds_end_visit(struct sj_space *before);
+int sj_holds_visit(struct sj_space *space, uintptr_t *before);
+void sj_holds_end_visit(uintptr_t before);
 
 /* Puts the process itself at the bottom of the calling thread's stack of holds, or takes it away:
  * so entering and leaving come to the code that tells a model of it (mmu/model.h). SJ_EBUSY: the

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "spacejmp/hold.h"
+#include "spacejmp/reach.h"
 
 #define NAP_NS     20000l /* of one that waits for threads to leave, at first */
 #define NAP_NS_MAX 1000000l
@@ -161,6 +162,24 @@ static int step_home(void *context)
 int sj_park_home(struct sj_space *space, const struct sj_wait *wait)
 {
     return until_done(step_home, space, wait);
+}
+
+/* With the reach in `active` as long as that lasts: a part that is at home stays there. */
+static int step_home_all(void *context)
+{
+    const struct sj_reach *reach = context;
+    int error = SJ_OK;
+    sj_holds_use(reach);
+    for (uint32_t i = 0; i < reach->count && error == SJ_OK; i++)
+        error = move_home(reach->part[i].space);
+    if (error != SJ_OK)
+        sj_holds_pause();
+    return error;
+}
+
+int sj_park_home_all(const struct sj_reach *reach, const struct sj_wait *wait)
+{
+    return until_done(step_home_all, (void *)(uintptr_t)reach, wait);
 }
 
 int sj_park_aside(struct sj_space *space)

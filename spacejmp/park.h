@@ -9,13 +9,16 @@
  *   resident  base ──────── sj_park_aside ───────→ parking   parked
  *             base ←─────── sj_park_home ───────── parking
  *
- * A thread says which space's addresses it uses, in a word of its own (`active`): a store, a fence,
- * and then it looks whether that space is parked (hold.c). Who wants to park a space sets `parked`,
- * fences, and then looks at the words of all threads. So no space is moved away under a thread.
+ * A thread says whose addresses it uses, in a word of its own (`active`): a space's, or those of
+ * all spaces of a reach (reach.h): a store, a fence, and then it looks whether they are parked
+ * (hold.c). Who wants to park a space sets `parked`, fences, and then looks at the words of all
+ * threads. So no space is moved away under a thread.
  *
  *   I1  A space that a thread has in `active`, and found not parked afterwards, is resident.
- *   I2  `active` is the thread's innermost hold while it runs, nothing while it waits for a lock or
- *       the disk: a thread that waits keeps nobody from the addresses that it has now.
+ *   I2  `active` is of the thread's innermost hold while it runs, nothing while it waits for a lock
+ *       or the disk: a thread that waits keeps nobody from the addresses that it has now. One that
+ *       waits for the addresses of a reach has none of them meanwhile; so no two threads wait for
+ *       each other with a part of what they need.
  *   I3  Spaces that are not parked do not overlap, nor do they overlap a claimed range.
  *   I4  Nothing is mapped over: a range that is free is reserved before page tables move there.
  *
@@ -31,6 +34,8 @@
 
 #include "spacejmp/space.h"
 
+struct sj_reach;
+
 /* Below the mmap area, above executables and what sanitizers have. */
 #define SJ_PARKING_FIRST 0x680000000000ull
 #define SJ_PARKING_END   0x700000000000ull
@@ -41,6 +46,10 @@
  * SJ_EADDRESS (something that is not ours lies there), SJ_ENOMEM, SJ_EDAMAGED.
  */
 int sj_park_home(struct sj_space *space, const struct sj_wait *wait);
+
+/* Brings all spaces of a reach home; none of them overlap. The caller uses the reach (sj_holds_use)
+ * afterwards, and nothing after a failure. Errors of sj_park_home. */
+int sj_park_home_all(const struct sj_reach *reach, const struct sj_wait *wait);
 
 /* Moves a space aside. SJ_EBUSY when a thread is active in it, SJ_EADDRESS, SJ_ENOMEM,
  * SJ_EDAMAGED. */

@@ -78,7 +78,7 @@ static struct sj_space *find(const struct stat *status)
 static int recover(void *context)
 {
     struct sj_space *space = context;
-    struct sj_space *active;
+    uintptr_t active;
     int error = sj_holds_visit(space, &active);
     if (error == SJ_OK)
         error = sj_segment_recover(space->segment);
@@ -150,14 +150,26 @@ static int attach_over(const char *segment_path, const char *lock_path,
     struct sj_segment_info info;
     if (spaces == NULL || sj_segment_inspect(segment_path, &info) != SJ_OK)
         return attach_new(segment_path, lock_path, options, status, space);
-    sj_holds_pause();
     int error = sj_park_claim(info.base, info.reserved, &options->wait);
     if (error == SJ_OK) {
         error = attach_new(segment_path, lock_path, options, status, space);
         sj_park_release();
     }
-    /* What the thread is inside of comes home when it is used next, if that takes longer now. */
-    (void)sj_return(&options->wait);
+    return error;
+}
+
+/* Somebody of this process has opened it for reading, and now another one wants to write. */
+static int make_writable(struct sj_space *space, const struct sj_wait *wait)
+{
+    if (sj_segment_is_damaged(space->segment))
+        return sj_segment_lost(space->segment);
+    int error = sj_park_claim_home(space, wait);
+    if (error != SJ_OK)
+        return error;
+    error = sj_segment_make_writable(space->segment);
+    sj_park_release();
+    if (error == SJ_OK)
+        space->writable = true;
     return error;
 }
 
@@ -171,10 +183,8 @@ static int attach(const char *segment_path, const char *lock_path,
     int error = SJ_OK;
     struct sj_space *space = find(&status);
     if (space != NULL && options->writable && !space->writable) {
-        error = sj_error(SJ_EREADONLY,
-                         "'%s' is open in this process for reading only: close that "
-                         "first",
-                         space->segment->name);
+        error = make_writable(space, &options->wait);
+        space->references += error == SJ_OK;
     } else if (space != NULL) {
         space->references++;
     } else if ((space = calloc(1, sizeof *space)) == NULL) {
@@ -193,10 +203,20 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
                     const struct sj_attach_options *options, struct sj_space **attached)
 {
     pthread_once(&fork_once, register_fork);
+    sj_holds_pause(); /* who has the mutex may wait for the addresses that this thread uses */
     pthread_mutex_lock(&attaching);
     int error = attach(segment_path, lock_path, options, attached);
     pthread_mutex_unlock(&attaching);
+    /* What the thread is inside of comes home when it is used next, if that takes longer now. */
+    (void)sj_return(&options->wait);
     return error;
+}
+
+void sj_space_share(struct sj_space *space)
+{
+    pthread_mutex_lock(&attaching);
+    space->references++;
+    pthread_mutex_unlock(&attaching);
 }
 
 /* Out of the table, and closed; it is at home, and claimed. */
@@ -226,25 +246,25 @@ static int detach(struct sj_space *space, const struct sj_wait *wait)
         sj_wal_is_awaited(space->segment))
         return sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
                         space->segment->name);
-    sj_holds_pause();
     int error = sj_park_claim_home(space, wait);
     if (error == SJ_OK || error == SJ_EDAMAGED) { /* a damaged one has nothing to be rolled back */
         error = close_space(space);
         sj_park_release();
     }
-    (void)sj_return(wait);
     return error;
 }
 
 int sj_space_detach(struct sj_space *space, const struct sj_wait *wait)
 {
     int error = SJ_OK;
+    sj_holds_pause();
     pthread_mutex_lock(&attaching);
     if (space->references > 1)
         space->references--;
     else
         error = detach(space, wait);
     pthread_mutex_unlock(&attaching);
+    (void)sj_return(wait);
     return error;
 }
 

@@ -38,10 +38,13 @@ struct sj_attach_options {
 };
 
 /* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors
- * of sj_segment_open_uuid and sj_lock_open; SJ_EREADONLY when it is attached for reading here
- * already and is asked for writing. */
+ * of sj_segment_open_uuid and sj_lock_open. One that is attached for reading here, and is asked for
+ * writing, can be written from then on; who attached it for reading goes on doing that. */
 SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
                            const struct sj_attach_options *options, struct sj_space **space);
+
+/* One more reference to a space that the caller has one to. */
+void sj_space_share(struct sj_space *space);
 
 /* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
  * of it and this is the last reference, SJ_EBUSY and SJ_EINTR when its addresses are another one's

@@ -15,6 +15,7 @@
 #include "spacejmp/mmu/mmu.h"
 #include "spacejmp/mmu/model.h"
 #include "spacejmp/space.h"
+#include "spacejmp/vas.h"
 #include "structures/btree.h"
 #include "structures/check.h"
 #include "structures/entry.h"

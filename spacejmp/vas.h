@@ -10,9 +10,9 @@
  *   states, of a VAS     attach → attached (references ≥ 1) → detach … → references 0 → freed
  *           of a thread  in the initial space → switch → in a VAS → switch (NULL) → …
  *
- * V1  What a thread can reach inside of a VAS is a list of segments that never changes, in ascending
- *     base order, no two of which overlap. When the record changes, the next switch makes another
- *     list; who is inside goes on with the one that was entered.
+ * V1  What a thread can reach inside of a VAS is a list of segments that never changes, in
+ *     ascending base order, no two of which overlap. When the record changes, the next switch
+ *     makes another list; who is inside goes on with the one that was entered.
  * V2  Entering takes the locks of the lockable segments in ascending base order: shared when the
  *     rights are to read, else exclusive. Those that the thread has already are not taken again.
  * V3  While a thread is inside and does not wait, all that it can reach is at home (park.h, I1).
@@ -139,16 +139,18 @@ SJ_API const char *sj_vas_name(const struct sj_vas *vh);
 SJ_API const uint8_t *sj_vas_uuid(const struct sj_vas *vh);
 SJ_API uint32_t sj_vas_rights(const struct sj_vas *vh);
 /* How many windows it has; 1 when all segments are in all. */
-SJ_API uint32_t sj_vas_windows(const struct sj_vas *vh);
+SJ_API uint32_t sj_vas_windows(struct sj_vas *vh);
 
 /* Segment number `index` of the VAS, in ascending base order; false when there are no more. The
  * space stays attached as long as the thread is inside, or the record names it. */
 SJ_API bool sj_vas_segment(struct sj_vas *vh, uint32_t index, struct sj_vas_segment *segment);
 
-/* The segment that has `bytes` bytes at `pointer`, of those that the calling thread can reach in
- * its current VAS; committed, and with those rights. SJ_ENOHOLD: it is in none; SJ_EINVAL: no
- * segment has them; SJ_EREADONLY. */
-SJ_API int sj_vas_find(uint64_t pointer, uint64_t bytes, uint32_t rights,
-                       struct sj_vas_segment *segment);
+/* Whether it is attached with isolation "strict". */
+SJ_API bool sj_vas_is_strict(struct sj_vas *vh);
+
+/* The space that has `bytes` bytes at `pointer`, committed and with those rights, of what the
+ * calling thread can reach now. SJ_ENOHOLD: it is inside of nothing; SJ_EINVAL: they are not in
+ * reach; SJ_EREADONLY. */
+SJ_API int sj_vas_find(uint64_t pointer, uint64_t bytes, uint32_t rights, struct sj_space **space);
 
 #endif

@@ -179,11 +179,11 @@ def test_holds_nest_across_stores(home: Path) -> None:
 def test_many_stores_are_held_at_once(home: Path) -> None:
     with contextlib.ExitStack() as stack:
         opened = [
-            stack.enter_context(sj.open(f"s{n}", home=home, reserve=1 << 30)) for n in range(70)
+            stack.enter_context(sj.open(f"s{n}", home=home, reserve=1 << 30)) for n in range(136)
         ]
         for store in opened:
             store.btree("t")[1] = store.name
-        with contextlib.ExitStack() as holds, pytest.raises(ValueError, match="more than 64"):
+        with contextlib.ExitStack() as holds, pytest.raises(ValueError, match="more than 128"):
             for store in opened:
                 holds.enter_context(store.read())
         for store in opened:

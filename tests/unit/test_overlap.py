@@ -268,3 +268,17 @@ def test_addresses_that_something_else_took_meanwhile_are_a_conflict(
     assert ctypes.string_at(at, 16) == bytes(16)
     libc.munmap(at, 4096)
     assert one["t"][1] == 1
+
+
+def test_a_store_open_for_reading_is_opened_for_writing_too(
+    pair: tuple[sj.Store, sj.Store], home: Path
+) -> None:
+    with sj.open("three", home=home, base=BASE, reserve=GIB) as store:
+        store.btree("t", key="int")[1] = 1
+    with sj.open("three", "r", home=home, timeout=10) as reader:
+        assert pair[0]["t"][1] == 1  # what is to become writable is moved aside
+        with sj.open("three", "w", home=home, timeout=10) as writer:
+            writer["t"][2] = 2
+            assert list(reader["t"]) == [1, 2]
+        with pytest.raises(sj.ReadOnlyError):
+            reader["t"][3] = 3
