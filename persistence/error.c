@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static __thread char detail[512];
+static __thread char detail[1024];
 
 const char *sj_error_text(int code)
 {

@@ -39,7 +39,10 @@
     X(SJ_EINTR, 20, "KeyboardInterrupt", "a signal ended the wait")                                \
     X(SJ_EORDER, 21, "OrderError", "keys were expected in ascending order")                        \
     X(SJ_EPERM, 22, "StorePermissionError", "the files do not grant the access asked for")         \
-    X(SJ_EDAMAGED, 23, "SegmentDamagedError", "the store's files lost bytes while it was open")
+    X(SJ_EDAMAGED, 23, "SegmentDamagedError", "the store's files lost bytes while it was open")    \
+    X(SJ_ENAME, 24, "InvalidNameError", "a name breaks the rule for names")                        \
+    X(SJ_EIDENTITY, 25, "IdentityError", "the segment file was copied or renamed")                 \
+    X(SJ_EUNSUPPORTED, 26, "UnsupportedError", "this machine does not have what was asked for")
 
 enum sj_error {
 #define SJ_ERROR_ENUM(name, code, exception, text) name = (code),
@@ -56,7 +59,7 @@ SJ_API const char *sj_error_exception(int code);
 /* What the calling thread's last failure found; "" when there is nothing to add. */
 SJ_API const char *sj_error_detail(void);
 
-/* Sets the calling thread's detail (printf-like, cut at 511 bytes) and returns `code`. */
+/* Sets the calling thread's detail (printf-like, cut at 1023 bytes) and returns `code`. */
 SJ_API int sj_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Damaged *code* ends the process here; damaged media never does (SJ_ECORRUPT). */

@@ -269,6 +269,9 @@ _CLASSES: dict[int, type[BaseException]] = {
     21: OrderError,
     22: StorePermissionError,
     23: SegmentDamagedError,
+    24: InvalidNameError,
+    25: IdentityError,
+    26: UnsupportedError,
 }
 
 

@@ -14,6 +14,7 @@
 #include "spacejmp/hold.h"
 #include "spacejmp/mmu/mmu.h"
 #include "spacejmp/mmu/model.h"
+#include "spacejmp/names.h"
 #include "spacejmp/space.h"
 #include "spacejmp/vas.h"
 #include "structures/btree.h"
