@@ -44,11 +44,23 @@ from spacejmp.persistence.errors import (
     UnsupportedError,
     VersionError,
 )
+from spacejmp.records import VasInfo, VasSegment
+from spacejmp.segments import Segment, seg_alloc, seg_delete, seg_find, seg_list
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.store import Store, open
+from spacejmp.vas import (
+    Vas,
+    seg_attach,
+    seg_detach,
+    vas_create,
+    vas_ctl,
+    vas_delete,
+    vas_find,
+    vas_list,
+)
 
 __all__ = [
     "AddressConflictError",
@@ -73,6 +85,7 @@ __all__ = [
     "ReadOnlyError",
     "RootInfo",
     "SalvageReport",
+    "Segment",
     "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
@@ -86,6 +99,9 @@ __all__ = [
     "TruncatedError",
     "UncleanShutdownError",
     "UnsupportedError",
+    "Vas",
+    "VasInfo",
+    "VasSegment",
     "VersionError",
     "__version__",
     "get_include",
@@ -93,6 +109,17 @@ __all__ = [
     "mmu",
     "open",
     "salvage",
+    "seg_alloc",
+    "seg_attach",
+    "seg_delete",
+    "seg_detach",
+    "seg_find",
+    "seg_list",
+    "vas_create",
+    "vas_ctl",
+    "vas_delete",
+    "vas_find",
+    "vas_list",
 ]
 
 if TYPE_CHECKING:

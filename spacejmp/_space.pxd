@@ -129,6 +129,11 @@ cdef extern from "spacejmp/hold.h" nogil:
 
 # Raises the exception of an error code of the core, with what the thread's last failure found.
 cdef int raise_error(int code) except -1
+cdef int raise_waited(int error, list raised) except -1
+cdef int poll_signals(void *context) noexcept nogil
+cdef double seconds_of(timeout) except? -2.0
+cdef bytes path_of(path)
+cdef object segment_info(const sj_segment_info *info)
 
 
 # What sj_leave has returned: waits for the space that is current again, or raises.

@@ -81,7 +81,7 @@ cdef int leave_and_wait(sj_space *space) except -1:
 
 def segment_create(path, str name, base, reserved, mode=0o600, *, power=False):
     """Make a segment file; it is complete when it appears under its name."""
-    cdef bytes c_path = _path(path)
+    cdef bytes c_path = path_of(path)
     cdef bytes c_name = name.encode()
     cdef sj_segment_spec spec = sj_segment_spec(
         c_name, base, reserved, mode, SJ_DURABILITY_POWER if power else SJ_DURABILITY_PROCESS
@@ -96,11 +96,15 @@ def segment_create(path, str name, base, reserved, mode=0o600, *, power=False):
 
 def segment_inspect(path):
     """Read what a segment file says of itself, without mapping it."""
-    cdef bytes c_path = _path(path)
+    cdef bytes c_path = path_of(path)
     cdef sj_segment_info info
     cdef int error = sj_segment_inspect(c_path, &info)
     if error != SJ_OK:
         raise_error(error)
+    return segment_info(&info)
+
+
+cdef object segment_info(const sj_segment_info *info):
     return SegmentInfo(
         (<bytes>info.name).decode("utf-8", "replace"),
         PyBytes_FromStringAndSize(<char *>info.uuid, 16),
@@ -117,7 +121,7 @@ def segment_inspect(path):
 
 def is_open_somewhere(lock_path):
     """Whether a process has the space of that lock file open."""
-    cdef bytes c_path = _path(lock_path)
+    cdef bytes c_path = path_of(lock_path)
     return bool(sj_lock_has_others(c_path))
 
 
@@ -131,13 +135,13 @@ def attached_spaces():
     return found
 
 
-cdef bytes _path(path):
+cdef bytes path_of(path):
     return path if isinstance(path, bytes) else str(path).encode(
         sys.getfilesystemencoding(), "surrogateescape"
     )
 
 
-cdef double _seconds(timeout) except? -2.0:
+cdef double seconds_of(timeout) except? -2.0:
     if timeout is None:
         return -1.0
     cdef double seconds = timeout
@@ -151,15 +155,15 @@ cdef class Space:
 
     def __cinit__(self, segment_path, lock_path, *, bytes uuid=None, writable=True,
                   accept_unclean=False, timeout=None):
-        cdef bytes c_segment = _path(segment_path)
-        cdef bytes c_lock = _path(lock_path)
+        cdef bytes c_segment = path_of(segment_path)
+        cdef bytes c_lock = path_of(lock_path)
         cdef list raised = []
         cdef sj_attach_options options
         cdef sj_space *space = NULL
         cdef const char *segment_at = c_segment
         cdef const char *lock_at = c_lock
         cdef int error
-        self.timeout = _seconds(timeout)
+        self.timeout = seconds_of(timeout)
         options.writable = writable
         options.accept_unclean = accept_unclean
         options.uuid = NULL
@@ -330,7 +334,7 @@ cdef class Hold:
         self.owner = owner
         self.write = write
         self.transaction = transaction
-        self.timeout = owner.timeout if timeout is None else _seconds(timeout)
+        self.timeout = owner.timeout if timeout is None else seconds_of(timeout)
 
     def __enter__(self):
         cdef Space owner = self.owner

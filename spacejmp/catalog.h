@@ -28,7 +28,8 @@
  *
  * Names are checked (SJ_ENAME) before any file is touched. All functions: SJ_EPERM, SJ_EIO,
  * SJ_ENOMEM; those that change something: SJ_EBUSY and SJ_EINTR from waiting for the lock,
- * SJ_EFULL. After a failure nothing has changed.
+ * SJ_EFULL. After a failure nothing has been made; what was to be changed or removed is as it was,
+ * or has been, whole: then a directory could not be synced (SJ_EIO), and power loss may undo it.
  */
 #ifndef SJ_SPACEJMP_CATALOG_H
 #define SJ_SPACEJMP_CATALOG_H
@@ -113,10 +114,10 @@ SJ_API int sj_catalog_vas_list(const struct sj_catalog *catalog, struct sj_names
 #define SJ_WINDOW_FIT (UINT32_MAX - 1) /* the first window that has room for it */
 
 /*
- * Makes a segment part of a VAS, for all who have it attached from their next switch on; or gives it
- * other rights or another window. SJ_EADDRESS: it overlaps a segment in a common window, or exceeds
- * the VAS's limit of addresses. SJ_EINVAL: the VAS is a segment, or has too many. `placed`: the
- * window; may be NULL.
+ * Makes a segment part of a VAS, for all who have it attached from their next switch on; or gives
+ * it other rights or another window. SJ_EADDRESS: it overlaps a segment in a common window, or
+ * exceeds the VAS's limit of addresses. SJ_EINVAL: the VAS is a segment, or has too many.
+ * `placed`: the window; may be NULL.
  */
 SJ_API int sj_catalog_seg_attach(const struct sj_catalog *catalog, const struct sj_vid *vid,
                                  const struct sj_sid *sid, uint32_t rights, uint32_t window,
@@ -140,7 +141,7 @@ SJ_API int sj_catalog_vas_ctl(const struct sj_catalog *catalog, const struct sj_
                               enum sj_vas_command command, uint64_t argument);
 
 /* Where an attachment gets the segments of a VAS from (vas_source.h). `source.close` ends it; the
- * catalog may go before. `record` (or NULL) gets what it was at that time. */
+ * catalog may go before. When the VAS is deleted, it keeps the segments that it had. */
 SJ_API int sj_catalog_source(const struct sj_catalog *catalog, const struct sj_vid *vid,
                              struct sj_vas_source *source);
 

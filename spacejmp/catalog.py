@@ -1,97 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalog: a home directory that holds virtual address spaces by name.
+"""The catalog: a home directory that holds stores and virtual address spaces by name.
 
-::
-
-    home/seg/<name>.seg          a segment: the bytes that survive
-    home/seg/<name>.seg.log…     its write-ahead log, if it has one
-    home/vas/<name>.vas          a record (`spacejmp.records`): which segments make up the VAS
-    home/lock/<uuid>.lock        the lock file of a segment, named by its uuid
-    home/lock/catalog.lock       held by whoever creates, removes or rebuilds
-
-    home/vas/.new-…              a record that is being written
-    home/seg/.removed-<uuid>-<name>      a segment that is removed; not yet unlinked
-
-What exists is decided by one directory entry, ``seg/<name>.seg``:
-
-I1  A VAS exists if and only if its segment file has its name. The segment appears complete
-    (`segment_create`), and ceases to exist by one rename.
-I2  A record that is missing, damaged or does not fit the segment's header is rebuilt from the
-    header; a record without a segment counts for nothing.
-I3  Records and segments appear and vanish only under the catalog's lock. Hence temporary files that
-    its next holder finds belong to nobody, and are cleared away.
-I4  A lock file is removed only when no segment of the home has its uuid.
-
-Crash rule: whoever dies at any instruction of create or remove leaves the whole VAS or none of it;
-the next create, remove or rebuild clears the rest away. Directories are synced after each step, so
-that this holds for power loss too, as far as the filesystem outlives it.
-
-Looking a name up takes no lock and never waits.
+This is the face of ``spacejmp/catalog.h``, which says what the files are, what a crash can leave
+and how processes keep out of each other's way. Looking a name up takes no lock and never waits.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
-from typing import TYPE_CHECKING, Literal, SupportsIndex
+from typing import Literal, SupportsIndex
 
-from spacejmp._space import attached_spaces, segment_create, segment_inspect
-from spacejmp.arena import ARENA_END, ARENA_START, DEFAULT_RESERVED, GIB, check_base, check_reserved
-from spacejmp.belongings import clear_belongings, clear_image
-from spacejmp.files import (
-    TEMPORARY,
-    locked,
-    publish,
-    read_small,
-    rename,
-    status_of,
-    sync_directory,
-    temporary_of,
-    unlink_if_there,
-)
-from spacejmp.home import (
-    absolute_home,
-    check_mode,
-    default_home,
-    entries,
-    make_directories,
-    shared_mode,
-    stems,
-)
+import spacejmp._catalog as core
+from spacejmp.arena import DEFAULT_RESERVED, check_base, check_reserved
+from spacejmp.home import absolute_home, check_mode, default_home
 from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import (
-    AlreadyExistsError,
-    CorruptError,
     IdentityError,
     InvalidArgumentError,
     NotFoundError,
-    SpaceFullError,
     SpaceJmpError,
-    StoreIOError,
 )
-from spacejmp.records import (
-    RECORD_BYTES_MAX,
-    Rebuilt,
-    SegmentRecord,
-    VasRecord,
-    decode_record,
-    encode_record,
-    record_of,
-)
-
-if TYPE_CHECKING:
-    from spacejmp._space import SegmentInfo
+from spacejmp.records import Rebuilt, SegmentRecord, VasRecord, record_of
 
 __all__ = ["Catalog"]
 
-_REMOVED = ".removed-"
-_NO_UUID = bytes(16).hex()
-
 
 class Catalog:
-    """The VASes and segments of one home directory.
+    """The stores of one home directory.
 
     Making a Catalog touches no file; the home is made, with mode 0700, when something is first
     created in it. A Catalog has no state but its two attributes: it may be shared between threads,
@@ -145,10 +81,10 @@ class Catalog:
 
     def lock_path(self, segment: SegmentRecord) -> str:
         """Where the lock file of a segment is, or will be when it is first attached."""
-        return self._lock_file(segment.uuid)
+        return os.path.join(self.home, "lock", f"{segment.uuid.hex()}.lock")
 
     def names(self) -> list[str]:
-        """List the names of all VASes, sorted.
+        """List the names of all stores, sorted.
 
         Returns
         -------
@@ -164,13 +100,10 @@ class Catalog:
         ----------
         O(n log n); one directory is read, no file is opened.
         """
-        return sorted(stems(os.path.join(self.home, "seg"), ".seg"))
+        return core.seg_list(self.home)
 
     def lookup(self, name: str) -> VasRecord:
-        """Find a VAS by its name.
-
-        A record that is missing or damaged is rebuilt from the segment's header, and written
-        if that is possible without waiting.
+        """Find a store by its name.
 
         Parameters
         ----------
@@ -180,17 +113,16 @@ class Catalog:
         Returns
         -------
         VasRecord
-            It fits the header of the segment.
+            What the header of the segment says.
 
         Raises
         ------
         NotFoundError
-            There is no such VAS; the message has names that resemble it.
+            There is no such store; the message has names that resemble it.
         IdentityError
-            The segment file was copied or renamed: its header has another name, or another segment
-            has its uuid.
+            The segment file was copied or renamed: its header has another name.
         VersionError
-            A later version wrote the record or the segment.
+            A later version wrote the segment.
         CorruptError, FormatError
             The segment's header is damaged.
         StorePermissionError
@@ -200,21 +132,13 @@ class Catalog:
 
         Complexity
         ----------
-        O(1): two small files are read. O(n) when the record has to be rebuilt.
+        O(1): one header is read.
         """
         check_name(name)
         try:
-            record = self._read_record(name)
-            info = segment_inspect(self._segment_file(name))
+            return record_of(core.seg_find(self.home, name))
         except NotFoundError:
             raise self._not_found(name) from None
-        self._check_name_of(name, info)
-        true = record_of(info)
-        if record != true:
-            self._check_uuid_of(name, info, self._scan())
-            with contextlib.suppress(SpaceJmpError):  # the next one will do it
-                self._repair(name)
-        return true
 
     def create(
         self,
@@ -226,7 +150,7 @@ class Catalog:
         *,
         replace: bool = False,
     ) -> VasRecord:
-        """Make a VAS of one new, empty segment.
+        """Make a store: one new, empty segment.
 
         Parameters
         ----------
@@ -272,8 +196,8 @@ class Catalog:
 
         Durability
         ----------
-        Once it returns the VAS survives power loss, if the filesystem does. A crash before leaves
-        the whole VAS, the whole one that was replaced, or nothing.
+        Once it returns the store survives power loss, if the filesystem does. A crash before leaves
+        the whole store, the whole one that was replaced, or nothing.
         """
         check_name(name)
         reserved = check_reserved(reserved)
@@ -284,43 +208,17 @@ class Catalog:
                 f"durability: expected 'process' or 'power', found {durability!r}"
             )
         use_forced_granularity()
-        path = self._segment_file(name)
-        with self._locked(self.timeout):
-            self._tidy()
-            replaced = status_of(path) is not None
-            if replaced and not replace:
-                raise AlreadyExistsError(
-                    f"store {name!r}: expected no such file as {path!r}, found one; "
-                    f"open it, remove it first, or choose another name"
-                )
-            self._read_record(name)  # one of a later version is not ours to replace
-            if base is None:
-                base = self._place(name, reserved)
-            made = temporary_of(path) if replaced else path
-            ours = not replaced  # whether what has the name is what was made here
-            try:
-                segment_create(made, name, base, reserved, mode, power=durability == "power")
-                if replaced:
-                    self._discard(name, path)
-                    ours = True
-                    rename(made, path)
-                record = record_of(segment_inspect(path))
-                publish(self._record_file(name), encode_record(record), mode)
-            except AlreadyExistsError:  # someone does without the catalog
-                raise
-            except BaseException:
-                with contextlib.suppress(SpaceJmpError):
-                    if replaced:
-                        unlink_if_there(made)
-                    if ours and status_of(path) is not None:
-                        self._discard(name, path)
-                raise
-        return record
+        power = durability == "power"
+        return record_of(
+            core.seg_alloc(
+                self.home, self.timeout, name, base, reserved, mode, power=power, replace=replace
+            )
+        )
 
     def remove(self, name: str) -> None:
-        """Remove a VAS, its segment and its lock file.
+        """Remove a store, and all files that belong to it.
 
-        Processes that have it attached keep what they see, as with any file that is removed.
+        Processes that have it open keep what they see, as with any file that is removed.
 
         Parameters
         ----------
@@ -330,7 +228,7 @@ class Catalog:
         Raises
         ------
         NotFoundError
-            There is no such VAS.
+            There is no such store.
         StorePermissionError
             The home may not be written.
         SpaceBusyError
@@ -344,27 +242,22 @@ class Catalog:
 
         Durability
         ----------
-        Once it returns the VAS stays removed, also through power loss. A crash before leaves the
-        whole VAS or nothing.
+        Once it returns the store stays removed, also through power loss. A crash before leaves the
+        whole store or nothing.
         """
         check_name(name)
-        path = self._segment_file(name)
-        if not self._exists():
-            raise self._not_found(name)
-        with self._locked(self.timeout):
-            self._tidy()
-            if status_of(path) is None:
-                self._forget_record(name)
-                raise self._not_found(name)
-            self._discard(name, path)
+        try:
+            core.seg_delete(self.home, self.timeout, name)
+        except NotFoundError:
+            raise self._not_found(name) from None
 
     def rebuild(self) -> Rebuilt:
-        """Write all records anew from the segments' headers.
+        """Clear away what dead processes left, and look at every segment.
 
         Returns
         -------
         Rebuilt
-            The records, and what is wrong with the other segment files.
+            The stores, and what is wrong with the other segment files.
 
         Raises
         ------
@@ -377,211 +270,41 @@ class Catalog:
         ----------
         O(n) in the number of segments of the home.
         """
+        core.tidy(self.home, self.timeout)
         records: list[VasRecord] = []
         problems: list[SpaceJmpError] = []
-        if not self._exists():
-            return Rebuilt((), ())
-        with self._locked(self.timeout):
-            self._tidy()
-            found = self._scan()
-            for name, info in found.items():
-                try:
-                    if isinstance(info, SpaceJmpError):
-                        raise info
-                    self._check_name_of(name, info)
-                    self._check_uuid_of(name, info, found)
-                    records.append(self._repair_locked(name, info))
-                except SpaceJmpError as error:
-                    problems.append(error)
-            for name in stems(os.path.join(self.home, "vas"), ".vas"):
-                if name in found:
-                    continue
-                try:
-                    self._forget_record(name)
-                except SpaceJmpError as error:
-                    problems.append(error)
-        return Rebuilt(tuple(records), tuple(problems))
-
-    # Places.
-
-    def _exists(self) -> bool:
-        """Whether anything was ever created in the home."""
-        return status_of(os.path.join(self.home, "seg")) is not None
-
-    def _segment_file(self, name: str) -> str:
-        return os.path.join(self.home, "seg", f"{name}.seg")
-
-    def _record_file(self, name: str) -> str:
-        return os.path.join(self.home, "vas", f"{name}.vas")
-
-    def _lock_file(self, uuid: bytes) -> str:
-        return os.path.join(self.home, "lock", f"{uuid.hex()}.lock")
-
-    def _locked(self, timeout: float | None) -> contextlib.AbstractContextManager[None]:
-        """Hold the catalog's lock (I3); directories that someone has removed are made again."""
-        make_directories(self.home)
-        path = os.path.join(self.home, "lock", "catalog.lock")
-        return locked(path, 0o600 | shared_mode(self.home) & 0o060, timeout)
-
-    # Records.
-
-    def _read_record(self, name: str) -> VasRecord | None:
-        """Read the record of a VAS; None when it is missing or damaged."""
-        path = self._record_file(name)
-        data = read_small(path, RECORD_BYTES_MAX)
-        if data is None:
-            return None
-        try:
-            return decode_record(data, name, path)
-        except CorruptError:
-            return None
-
-    def _repair(self, name: str) -> None:
-        """Write the record of a VAS anew, if the catalog's lock is free."""
-        with self._locked(0):
-            self._repair_locked(name, segment_inspect(self._segment_file(name)))
-
-    def _repair_locked(self, name: str, info: SegmentInfo) -> VasRecord:
-        """Write the record of the VAS that consists of this segment, unless it is right."""
-        record = record_of(info)
-        if self._read_record(name) != record:
-            status = status_of(self._segment_file(name))
-            mode = 0o600 if status is None else stat.S_IMODE(status.st_mode)
-            publish(self._record_file(name), encode_record(record), mode)
-        return record
-
-    def _forget_record(self, name: str) -> None:
-        """Remove a record that has no segment, unless a later version may know what it means."""
-        self._read_record(name)
-        unlink_if_there(self._record_file(name))
-
-    # Which segments there are.
-
-    def _scan(self) -> dict[str, SegmentInfo | SpaceJmpError]:
-        """Ask each segment file what it is; its error when it does not say."""
-        found: dict[str, SegmentInfo | SpaceJmpError] = {}
+        seen: dict[bytes, str] = {}
         for name in self.names():
             try:
-                found[name] = segment_inspect(self._segment_file(name))
-            except NotFoundError:
-                continue
+                record = self.lookup(name)
+                if record.uuid in seen:
+                    raise IdentityError(
+                        f"segment {self.segment_path(record.segment)!r}: expected a uuid of its "
+                        f"own, found that of {seen[record.uuid]!r}, {record.uuid.hex()}; remove "
+                        f"the one that is the copy"
+                    )
+                seen[record.uuid] = name
+                records.append(record)
             except SpaceJmpError as error:
-                found[name] = error
-        return found
+                problems.append(error)
+        return Rebuilt(tuple(records), tuple(problems))
 
-    def _check_name_of(self, name: str, info: SegmentInfo) -> None:
-        """IdentityError when the header has another name than the file."""
-        if info.name == name:
-            return
-        there = None
-        with contextlib.suppress(SpaceJmpError):
-            there = segment_inspect(self._segment_file(check_name(info.name)))
-        if there is None:
-            remedy = f"rename the file back to {info.name + '.seg'!r}"
-        elif there.uuid == info.uuid:
-            remedy = f"this is a copy of {self._segment_file(info.name)!r}: remove it"
-        else:
-            remedy = "that name is taken by another segment here: give it back in another home"
-        raise IdentityError(
-            f"segment {self._segment_file(name)!r}: expected the header of {name!r}, found that of "
-            f"{info.name!r}; {remedy}"
-        )
-
-    def _check_uuid_of(
-        self, name: str, info: SegmentInfo, found: dict[str, SegmentInfo | SpaceJmpError]
-    ) -> None:
-        """IdentityError when another segment has the same uuid under a name of its own."""
-        for other, its in found.items():
-            if other == name or isinstance(its, SpaceJmpError):
-                continue
-            if its.uuid == info.uuid and its.name == other:
-                raise IdentityError(
-                    f"segment {self._segment_file(name)!r}: expected a uuid of its own, found that "
-                    f"of {self._segment_file(other)!r}, {info.uuid.hex()}; remove the one that is "
-                    f"the copy"
-                )
-
-    def _place(self, name: str, reserved: int) -> int:
-        """Choose a base that no other segment of this home, and none attached here, overlaps."""
-        import hashlib
-
-        from spacejmp.arena import Extents
-
-        extents = Extents()
-        for attached, start, size in attached_spaces():
-            extents.add(attached, start, size)
-        for other, info in self._scan().items():
-            if other == name:
-                continue  # it is being replaced
-            known = None
-            if not isinstance(info, SpaceJmpError):
-                known = record_of(info)
-            else:
-                with contextlib.suppress(SpaceJmpError):
-                    known = self._read_record(other)
-            if known is not None:
-                extents.add(other, known.segment.base, known.segment.reserved)
-        where = f"{os.path.realpath(self.home)}\0{name}".encode(errors="surrogateescape")
-        seed = int.from_bytes(hashlib.blake2b(where, digest_size=8).digest(), "little")
-        base = extents.place(reserved, seed)
-        if base is None:
-            raise SpaceFullError(
-                f"store {name!r}: expected {reserved // GIB} GiB of free addresses between "
-                f"{ARENA_START:#x} and {ARENA_END:#x}, found no such gap between the segments of "
-                f"{self.home!r}; ask for less with reserved=, or overlap another one with base="
-            )
-        return base
+    def has_vas(self, name: str) -> bool:
+        """Tell whether a VAS was made with this name, which is not that of a store alone."""
+        try:
+            return not core.vas_read(self.home, name).of_segment
+        except NotFoundError:
+            return False
+        except SpaceJmpError:  # damaged, or a later version's
+            return True
 
     def _not_found(self, name: str) -> NotFoundError:
         """Make the error that says which names there are instead."""
-        found = resembling(name, self.names())
-        return NotFoundError(f"there is no store {name!r} in {self.home!r}: {found}")
-
-    # Removal.
-
-    def _discard(self, name: str, path: str) -> None:
-        """Remove the segment of a VAS and all that belongs to it; the rename decides (I1)."""
-        status = status_of(path)
-        if status is not None and stat.S_ISDIR(status.st_mode):
-            raise StoreIOError(
-                f"cannot remove {path!r}: expected a segment file, found a directory; move it away"
+        if self.has_vas(name):
+            return NotFoundError(
+                f"there is no store {name!r} in {self.home!r}, but a VAS of that name: attach it "
+                f"with vas_attach({name!r})"
             )
-        uuid = self._uuid_of(name, path)
-        removed = os.path.join(self.home, "seg", f"{_REMOVED}{uuid.hex()}-{name}")
-        rename(path, removed)
-        self._finish_removal(removed)
-
-    def _uuid_of(self, name: str, path: str) -> bytes:
-        """The uuid of a segment, by its header or else its record; zeros when neither says it."""
-        with contextlib.suppress(SpaceJmpError):
-            return segment_inspect(path).uuid
-        with contextlib.suppress(SpaceJmpError):
-            if (record := self._read_record(name)) is not None:
-                return record.uuid
-        return bytes.fromhex(_NO_UUID)
-
-    def _finish_removal(self, removed: str) -> None:
-        """Clear away what belonged to a segment that was removed, itself last."""
-        uuid, _, name = os.path.basename(removed)[len(_REMOVED) :].partition("-")
-        if uuid == _NO_UUID:  # who removed it could not read it
-            uuid = self._uuid_of(name, removed).hex()
-        if status_of(self._segment_file(name)) is None:
-            clear_belongings(self._segment_file(name))
-            unlink_if_there(self._record_file(name))
-            sync_directory(os.path.join(self.home, "vas"))
-        clear_image(removed)
-        infos = self._scan().values()
-        if uuid not in {i.uuid.hex() for i in infos if not isinstance(i, SpaceJmpError)}:
-            unlink_if_there(os.path.join(self.home, "lock", f"{uuid}.lock"))
-        unlink_if_there(removed)
-        sync_directory(os.path.dirname(removed))
-
-    def _tidy(self) -> None:
-        """Clear away what dead ones have left; only under the catalog's lock (I3)."""
-        for part in ("vas", "seg"):
-            for entry in entries(os.path.join(self.home, part)):
-                with contextlib.suppress(SpaceJmpError):  # the next one will try again
-                    if entry.name.startswith(TEMPORARY):
-                        unlink_if_there(entry.path)
-                    elif entry.name.startswith(_REMOVED):
-                        self._finish_removal(entry.path)
+        return NotFoundError(
+            f"there is no store {name!r} in {self.home!r}: {resembling(name, self.names())}"
+        )

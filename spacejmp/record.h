@@ -67,7 +67,8 @@ int sj_record_encode(const struct sj_vas_record *record, uint8_t **data, size_t 
 /*
  * Reads the bytes of the record file `path`, which is to be that of the VAS `name`. SJ_ENOTFOUND:
  * it is of format 1, which counts for nothing; SJ_EVERSION: a later version wrote it; SJ_ECORRUPT:
- * not msgpack, another shape, type or name, or I1 or I2 broken; SJ_ENOMEM. O(n log n).
+ * not msgpack, another shape, type or name, or I1 or I2 broken; SJ_ENOMEM. O(n²)
+ * in the number of segments.
  */
 int sj_record_decode(const uint8_t *data, size_t bytes, const char *name, const char *path,
                      struct sj_vas_record *record);

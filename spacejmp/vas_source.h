@@ -29,8 +29,9 @@ struct sj_vas_source {
     /* The segments, in ascending base order: one block that the caller gives to free(); NULL when
      * there are none. */
     int (*read)(void *context, struct sj_vas_part **parts, uint32_t *count);
-    /* Another number than when they were last read: they may have changed. Odd: they are being
-     * changed, or who did that has died: read them at each switch. NULL: they never change. */
+    /* Looked at before the segments are read: another number at a later look says that they may
+     * have changed. Odd: they are being changed, or who did that has died: read them at each
+     * switch. NULL: they never change. */
     const uint64_t *generation;
     void *context;
     void (*close)(void *context); /* gives all of it back */

@@ -18,10 +18,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import spacejmp._catalog as core
 from spacejmp._space import attached_spaces, is_open_somewhere
-from spacejmp.arena import GIB, Extents
+from spacejmp.arena import GIB
 from spacejmp.catalog import Catalog
-from spacejmp.files import read_small
 from spacejmp.names import check_name, check_root_name
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
@@ -30,7 +30,6 @@ from spacejmp.persistence.errors import (
     SpaceFullError,
     SpaceJmpError,
 )
-from spacejmp.records import RECORD_BYTES_MAX, decode_record
 from spacejmp.structures import _roots, _salvage
 from spacejmp.structures._codec import (
     KEY_CODECS,
@@ -181,13 +180,12 @@ class Remains:
             raise
 
     def _hint(self) -> tuple[int, int]:
-        """Where the catalog's record says that the store is."""
-        path = os.path.join(self.home, "vas", f"{self.name}.vas")
-        with contextlib.suppress(SpaceJmpError):
-            data = read_small(path, RECORD_BYTES_MAX)
-            if data is not None:
-                segment = decode_record(data, self.name, path).segment
-                return segment.base, segment.reserved
+        """Where a VAS that the store is part of says that it is."""
+        for vas in core.vas_list(self.home):
+            with contextlib.suppress(SpaceJmpError):
+                for segment in core.vas_read(self.home, vas).segments:
+                    if segment.name == self.name:
+                        return segment.base, segment.reserved
         return 0, 0
 
     # -- names and codecs ---------------------------------------------------------------------
@@ -374,15 +372,13 @@ def _fitting(samples: list[_Sample], wrong: Callable[[str], int]) -> str:
 
 def _free_base(catalog: Catalog, remains: Remains, reserved: int) -> int:
     """Addresses that no known store has, and not the damaged one, whose place nobody else knows."""
-    extents = Extents()
-    extents.add("", remains.facts["base"], max(reserved, remains.facts["reserved"]))
-    for name, start, size in attached_spaces():
-        extents.add(name, start, size)
+    extents = [(remains.facts["base"], max(reserved, remains.facts["reserved"]))]
+    extents += [(start, size) for _, start, size in attached_spaces()]
     for name in catalog.names():
         with contextlib.suppress(SpaceJmpError):
             segment = catalog.lookup(name).segment
-            extents.add(name, segment.base, segment.reserved)
-    base = extents.place(reserved, remains.facts["base"] // GIB)
+            extents.append((segment.base, segment.reserved))
+    base = core.place(extents, reserved, remains.facts["base"] // GIB)
     if base is None:
         raise SpaceFullError(f"{catalog.home!r}: expected {reserved // GIB} GiB of free addresses")
     return base

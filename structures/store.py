@@ -174,8 +174,11 @@ def _attach(
 def _record(catalog: Catalog, name: str, flag: Flag, making: dict[str, Any]) -> VasRecord:
     """Find the store in the catalog, or make it, as the flag says."""
     if flag != "n":
-        with contextlib.suppress(NotFoundError) if flag == "c" else contextlib.nullcontext():
+        try:
             return catalog.lookup(name)
+        except NotFoundError:  # says so when there is a VAS of that name
+            if flag != "c" or catalog.has_vas(name):
+                raise
     try:
         return catalog.create(name, **making, replace=flag == "n")
     except AlreadyExistsError:  # another process was faster

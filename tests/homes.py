@@ -18,5 +18,4 @@ def files_of(home: Path) -> set[str]:
 
 def expected_files(*names: str) -> set[str]:
     """What a home holds when these stores are in it, none was attached, and nobody died."""
-    parts = {f"seg/{name}.seg" for name in names} | {f"vas/{name}.vas" for name in names}
-    return parts | {"lock/catalog.lock"}
+    return {f"seg/{name}.seg" for name in names} | {"lock/catalog.lock"}

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacejmp._catalog import place
 from spacejmp.arena import (
     ARENA_END,
     ARENA_START,
     DEFAULT_RESERVED,
     GIB,
-    Extents,
     check_base,
     check_reserved,
     is_extent,
@@ -41,38 +41,34 @@ def test_is_the_arena_of_the_core() -> None:
 def test_place_finds_a_free_range_if_there_is_one(
     taken: list[tuple[int, int]], gib: int, seed: int
 ) -> None:
-    extents = Extents()
-    for number, (base, reserved) in enumerate(taken):
-        extents.add(str(number), base, reserved)
     free = [True] * SLOTS
-    for base, reserved in taken:
-        first = (base - ARENA_START) // GIB
+    for start, reserved in taken:
+        first = (start - ARENA_START) // GIB
         free[first : first + reserved // GIB] = [False] * (reserved // GIB)
     longest = max(map(len, "".join(" x"[slot] for slot in free).split()), default=0)
 
-    place = extents.place(gib * GIB, seed)
+    base = place(taken, gib * GIB, seed)
 
-    assert (place is not None) == (gib <= longest)
-    if place is not None:
-        assert is_extent(place, gib * GIB)
-        first = (place - ARENA_START) // GIB
+    assert (base is not None) == (gib <= longest)
+    if base is not None:
+        assert is_extent(base, gib * GIB)
+        first = (base - ARENA_START) // GIB
         assert all(free[first : first + gib])
 
 
 def test_default_segments_fill_the_arena_without_gaps() -> None:
-    extents = Extents()
+    extents: list[tuple[int, int]] = []
     seed = 12345
-    for number in range((ARENA_END - ARENA_START) // DEFAULT_RESERVED):
-        seed = seed * 6364136223846793005 % 2**64 + 1442695040888963407
-        base = extents.place(DEFAULT_RESERVED, seed)
+    for _ in range((ARENA_END - ARENA_START) // DEFAULT_RESERVED):
+        seed = (seed * 6364136223846793005 + 1442695040888963407) % 2**64
+        base = place(extents, DEFAULT_RESERVED, seed)
         assert base is not None
-        extents.add(str(number), base, DEFAULT_RESERVED)
-    assert extents.place(GIB, seed) is None
+        extents.append((base, DEFAULT_RESERVED))
+    assert place(extents, GIB, seed) is None
 
 
 def test_seeds_spread_over_the_arena() -> None:
-    extents = Extents()
-    assert len({extents.place(DEFAULT_RESERVED, seed) for seed in range(512)}) == 512
+    assert len({place([], DEFAULT_RESERVED, seed) for seed in range(512)}) == 512
 
 
 @pytest.mark.parametrize("reserved", [0, -GIB, 1, GIB - 1, GIB + 1, (SLOTS + 1) * GIB])

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_catalog_crash.c: each system call of each change of the catalog fails in turn, or is the
+ * last one of its process: the change is whole or has not been made, nothing is in the way of the
+ * next one, nothing is left over, and who has the VAS attached sees what counts. And the order in
+ * which things are synced.
+ */
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "spacejmp/files.h"
+#include "spacejmp/names.h"
+
+/* ------------------------------------------------------------------ system calls */
+
+enum { PASS, FAIL, FAIL_ONWARDS, DIE, NOTE };
+
+static int action = PASS;
+static int failure;      /* the error number */
+static long calls, turn; /* calls so far; which one it is */
+static char journal[4096];
+
+/* "seg/genes.seg" of a path in the home; of a hidden file what it is alone. */
+static void note(const char *call, const char *path)
+{
+    size_t length = strlen(journal), home = strlen(test_directory);
+    const char *below = strncmp(path, test_directory, home) == 0 ? path + home + 1 : path;
+    const char *name = strrchr(below, '/');
+    int bytes = (int)strlen(below);
+    if (name != NULL && name[1] == '.')
+        bytes = (int)(name + 1 + strcspn(name + 1, "-") - below);
+    snprintf(journal + length, sizeof journal - length, "%s %.*s\n", call, bytes, below);
+}
+
+static bool fails(void)
+{
+    if (action != FAIL && action != FAIL_ONWARDS && action != DIE)
+        return false;
+    long now = calls++;
+    if (action == DIE && now == turn)
+        _exit(77);
+    errno = failure;
+    return action != DIE && (now == turn || (action == FAIL_ONWARDS && now > turn));
+}
+
+#define WRAP(type, name, parameters, arguments, none, noted)                                       \
+    type __real_##name parameters;                                                                 \
+    type __wrap_##name parameters;                                                                 \
+    type __wrap_##name parameters                                                                  \
+    {                                                                                              \
+        if (fails())                                                                               \
+            return none;                                                                           \
+        if (action == NOTE)                                                                        \
+            noted;                                                                                 \
+        return __real_##name arguments;                                                            \
+    }
+
+static void note_fd(int fd)
+{
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    CHECK(readlink(link, path, sizeof path - 1) > 0);
+    note("fsync", path);
+}
+
+WRAP(int, rename, (const char *from, const char *to), (from, to), -1, note("rename", to))
+WRAP(int, unlink, (const char *path), (path), -1, note("unlink", path))
+WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, note("mkdir", path))
+WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags),
+     (a, from, b, to, flags), -1, note("link", to))
+WRAP(int, fsync, (int fd), (fd), -1, note_fd(fd))
+WRAP(ssize_t, write, (int fd, const void *data, size_t bytes), (fd, data, bytes), -1, (void)0)
+WRAP(ssize_t, read, (int fd, void *data, size_t bytes), (fd, data, bytes), -1, (void)0)
+WRAP(ssize_t, pread64, (int fd, void *data, size_t bytes, off_t at), (fd, data, bytes, at), -1,
+     (void)0)
+WRAP(ssize_t, pwrite64, (int fd, const void *data, size_t bytes, off_t at), (fd, data, bytes, at),
+     -1, (void)0)
+WRAP(int, fallocate64, (int fd, int mode, off_t at, off_t bytes), (fd, mode, at, bytes), -1,
+     (void)0)
+WRAP(int, lstat64, (const char *path, struct stat *status), (path, status), -1, (void)0)
+WRAP(int, stat64, (const char *path, struct stat *status), (path, status), -1, (void)0)
+WRAP(int, fstat64, (int fd, struct stat *status), (fd, status), -1, (void)0)
+WRAP(DIR *, opendir, (const char *path), (path), NULL, (void)0)
+WRAP(int, flock, (int fd, int operation), (fd, operation), -1, (void)0)
+WRAP(ssize_t, getrandom, (void *data, size_t bytes, unsigned flags), (data, bytes, flags), -1,
+     (void)0)
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+    va_list rest;
+    va_start(rest, flags);
+    bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+    mode_t mode = makes ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    return fails() ? -1 : __real_open64(path, flags, mode);
+}
+
+/* ------------------------------------------------------------------ changes */
+
+static struct sj_catalog catalog;
+static struct sj_vid panel;
+static struct sj_sid genes, reads;
+
+static int alloc(const char *name, bool replace, struct sj_sid *sid)
+{
+    struct sj_seg_spec spec = {name, 0, SJ_GIB, 0600, SJ_DURABILITY_PROCESS, replace};
+    struct sj_segment_info info;
+    int error = sj_catalog_seg_alloc(&catalog, &spec, &info);
+    if (error == SJ_OK) {
+        memcpy(sid->uuid, info.uuid, sizeof sid->uuid);
+        memcpy(sid->name, info.name, sizeof sid->name);
+    }
+    return error;
+}
+
+static void touch(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    CHECK(fd >= 0);
+    close(fd);
+}
+
+static int remove_file(void *context, const char *name, bool is_directory)
+{
+    char path[2 * PATH_MAX];
+    CHECK(!is_directory);
+    snprintf(path, sizeof path, "%s/%s", (const char *)context, name);
+    return sj_file_unlink(path, NULL);
+}
+
+/* "reads" and "panel", which has it, are there in any case. */
+static void prepare(bool has_genes)
+{
+    static const char *const parts[] = {"seg", "vas", "lock"};
+    char path[PATH_MAX];
+    for (int i = 0; i < 3; i++) {
+        sj_home_part(test_directory, parts[i], path);
+        CHECK_OK(sj_file_each(path, remove_file, path));
+    }
+    CHECK_OK(alloc("reads", false, &reads));
+    CHECK_OK(sj_catalog_vas_create(&catalog, "panel", 0600, &panel));
+    CHECK_OK(sj_catalog_seg_attach(&catalog, &panel, &reads, SJ_RIGHT_READ, SJ_WINDOW_ALL, NULL));
+    if (!has_genes)
+        return;
+    CHECK_OK(alloc("genes", false, &genes));
+    sj_home_lock(test_directory, genes.uuid, path);
+    touch(path);
+    sj_home_segment(test_directory, "genes", path);
+    touch(strcat(path, ".sum"));
+}
+
+static int change_alloc(void)
+{
+    struct sj_sid made;
+    return alloc("genes", false, &made);
+}
+
+static int change_replace(void)
+{
+    struct sj_sid made;
+    return alloc("genes", true, &made);
+}
+
+static int change_delete(void)
+{
+    return sj_catalog_seg_delete(&catalog, "genes", genes.uuid);
+}
+
+static int change_create(void)
+{
+    struct sj_vid made;
+    return sj_catalog_vas_create(&catalog, "other", 0600, &made);
+}
+
+static int change_vas_delete(void)
+{
+    return sj_catalog_vas_delete(&catalog, "panel", panel.uuid);
+}
+
+static int change_attach(void)
+{
+    return sj_catalog_seg_attach(&catalog, &panel, &genes, SJ_RIGHT_READ, SJ_WINDOW_ALL, NULL);
+}
+
+static int change_detach(void)
+{
+    return sj_catalog_seg_detach(&catalog, &panel, &reads);
+}
+
+static int change_tag(void)
+{
+    return sj_catalog_vas_ctl(&catalog, &panel, SJ_VAS_TAG, 7);
+}
+
+static const struct change {
+    const char *name;
+    int (*act)(void);
+    bool has_genes;
+    bool makes;  /* after a failure nothing has been made */
+    bool leaves; /* between the old and the new state is one in which there is nothing */
+} changes[] = {
+    {"seg_alloc", change_alloc, false, true, false},
+    {"replace", change_replace, true, false, true},
+    {"seg_delete", change_delete, true, false, false},
+    {"vas_create", change_create, false, true, false},
+    {"vas_delete", change_vas_delete, true, false, false},
+    {"seg_attach", change_attach, true, false, false},
+    {"seg_detach", change_detach, true, false, false},
+    {"vas_ctl", change_tag, false, false, false},
+};
+
+/* ------------------------------------------------------------------ what there is */
+
+/* What the changes change, in a number. */
+static uint64_t state(void)
+{
+    struct sj_segment_info info;
+    struct sj_vas_record record;
+    uint64_t all = 0;
+    if (sj_catalog_seg_find(&catalog, "genes", &info) == SJ_OK)
+        all |= memcmp(info.uuid, genes.uuid, sizeof genes.uuid) == 0 ? 1 : 2;
+    CHECK_OK(sj_catalog_seg_find(&catalog, "reads", &info));
+    if (sj_catalog_vas_read(&catalog, "other", NULL, &record) == SJ_OK)
+        all |= 4;
+    int error = sj_catalog_vas_read(&catalog, "panel", panel.uuid, &record);
+    CHECK(error == SJ_OK || error == SJ_ENOTFOUND);
+    if (error == SJ_OK) {
+        all |= 8 | (uint64_t)record.count << 8 | (uint64_t)record.tag << 16;
+        free(record.segments);
+    }
+    return all;
+}
+
+static int is_left_over(void *context, const char *name, bool is_directory)
+{
+    (void)is_directory;
+    CHECK(name[0] != '.');
+    ++*(int *)context;
+    return SJ_OK;
+}
+
+/* The number of files of the home; none is hidden. */
+static int files(void)
+{
+    static const char *const parts[] = {"seg", "vas", "lock"};
+    char path[PATH_MAX];
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        sj_home_part(test_directory, parts[i], path);
+        CHECK_OK(sj_file_each(path, is_left_over, &count));
+    }
+    return count;
+}
+
+/* An attachment sees the record that counts: at its next look if it is told to look. */
+static void check_source(struct sj_vas_source *source, uint64_t generation, uint32_t known)
+{
+    struct sj_vas_record record;
+    struct sj_vas_part *parts;
+    uint32_t count = known;
+    uint64_t now = *source->generation;
+    if (now != generation || (now & 1) != 0) {
+        CHECK_OK(source->read(source->context, &parts, &count));
+        CHECK((*source->generation & 1) == 0);
+        free(parts);
+    }
+    if (sj_catalog_vas_read(&catalog, "panel", panel.uuid, &record) == SJ_OK) {
+        CHECK(count == record.count);
+        free(record.segments);
+    }
+}
+
+/* Does the change with that call failing, or the last one. Whether there were so many calls. */
+static bool run_once(const struct change *change, int how, int number, long k, uint64_t after,
+                     int files_after)
+{
+    struct sj_vas_source source;
+    struct sj_vas_part *parts;
+    uint32_t known;
+    prepare(change->has_genes);
+    CHECK_OK(sj_catalog_source(&catalog, &panel, &source));
+    uint64_t generation = *source.generation, before = state();
+    CHECK_OK(source.read(source.context, &parts, &known));
+    free(parts);
+    int error = SJ_OK, status = 0;
+    calls = 0;
+    turn = k;
+    failure = number;
+    fflush(stdout);
+    pid_t child = how == DIE ? fork() : 1;
+    CHECK(child >= 0);
+    if (how != DIE || child == 0) {
+        action = how;
+        error = change->act();
+        action = PASS;
+        if (child == 0)
+            _exit(error == SJ_OK ? 0 : 1);
+    }
+    if (how == DIE)
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    bool more = how == DIE ? WEXITSTATUS(status) == 77 : calls > k;
+    CHECK(how != DIE || more || WEXITSTATUS(status) == 0);
+    uint64_t now = state();
+    bool nothing = change->leaves && (now & 3) == 0;
+    CHECK(now == before || now == after || nothing);
+    CHECK(error != SJ_OK || more || now == after);
+    CHECK(error == SJ_OK || !change->makes || how == FAIL_ONWARDS || now == before);
+    check_source(&source, generation, known);
+    source.close(source.context);
+    if (now == before && !nothing)
+        CHECK_OK(change->act());
+    CHECK_OK(sj_catalog_tidy(&catalog));
+    CHECK(nothing || files() == files_after);
+    return more;
+}
+
+static void test_each_call(const struct change *change)
+{
+    static const int numbers[] = {ENOSPC, EROFS, EIO, ENOMEM};
+    prepare(change->has_genes);
+    struct sj_vas_source source;
+    CHECK_OK(sj_catalog_source(&catalog, &panel, &source));
+    CHECK_OK(change->act());
+    source.close(source.context);
+    uint64_t after = state();
+    int files_after = files();
+    long runs = 0;
+    for (int how = FAIL; how <= DIE; how++)
+        for (int i = 0; i < (how == DIE ? 1 : 4); i++)
+            for (long k = 0; run_once(change, how, numbers[i], k, after, files_after); k++)
+                runs++;
+    printf("%s: %ld runs\n", change->name, runs);
+    CHECK(runs > 9 * 20);
+}
+
+/* ------------------------------------------------------------------ the order of things */
+
+static void test_each_step_is_synced_before_the_next(void)
+{
+    char expected[2048], name[PATH_MAX];
+    struct sj_sid made;
+    prepare(false);
+    action = NOTE;
+    journal[0] = '\0';
+    CHECK_OK(change_create());
+    CHECK(strstr(journal, "\nfsync vas/.new\nrename vas/other.vas\nfsync vas\n") != NULL);
+    journal[0] = '\0';
+    CHECK_OK(alloc("genes", false, &made));
+    CHECK(strstr(journal, "link seg/genes.seg\nfsync seg\n") != NULL);
+    action = PASS;
+    sj_home_lock(test_directory, made.uuid, name);
+    touch(name);
+    char path[PATH_MAX];
+    sj_home_segment(test_directory, "genes", path);
+    touch(strcat(path, ".log0"));
+    action = NOTE;
+    journal[0] = '\0';
+    CHECK_OK(sj_catalog_seg_delete(&catalog, "genes", NULL));
+    action = PASS;
+    snprintf(expected, sizeof expected,
+             "rename seg/.removed\nfsync seg\nunlink seg/genes.seg.log0\nunlink "
+             "seg/genes.seg.log1\nunlink seg/genes.seg.sum\nfsync seg\nunlink %s\nunlink "
+             "seg/.removed\nfsync seg\n",
+             name + strlen(test_directory) + 1);
+    const char *steps = strstr(journal, "rename");
+    CHECK(steps != NULL && strcmp(steps, expected) == 0);
+}
+
+static void test_new_directories_are_synced(void)
+{
+    char home[128];
+    snprintf(home, sizeof home, "%s/new", test_directory);
+    action = NOTE;
+    journal[0] = '\0';
+    CHECK_OK(sj_home_make(home));
+    action = PASS;
+    CHECK(strstr(journal, "mkdir new\nfsync ") != NULL);
+    CHECK(strstr(journal, "mkdir new/vas\nfsync new\nmkdir new/seg\nfsync new\nmkdir new/lock\n"
+                          "fsync new\n") != NULL);
+}
+
+int main(void)
+{
+    test_begin();
+    catalog = (struct sj_catalog){test_directory, {.timeout_s = 5.0}};
+    test_each_step_is_synced_before_the_next();
+    test_new_directories_are_synced();
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        test_each_call(&changes[i]);
+    return 0;
+}
