@@ -16,10 +16,12 @@ from spacejmp.home import absolute_home, check_mode, default_home
 from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import (
+    CorruptError,
     IdentityError,
     InvalidArgumentError,
     NotFoundError,
     SpaceJmpError,
+    VersionError,
 )
 from spacejmp.records import Rebuilt, SegmentRecord, VasRecord, record_of
 
@@ -295,7 +297,7 @@ class Catalog:
             return not core.vas_read(self.home, name).of_segment
         except NotFoundError:
             return False
-        except SpaceJmpError:  # damaged, or a later version's
+        except (CorruptError, VersionError):
             return True
 
     def _not_found(self, name: str) -> NotFoundError:

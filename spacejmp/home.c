@@ -162,10 +162,11 @@ static int make_all(const char *home)
         if (mkdir(path, 0700) != 0) {
             struct stat status;
             int number = errno;
-            bool there = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-            errno = number;
-            if (!there)
+            bool known = stat(path, &status) == 0;
+            if (!known || !S_ISDIR(status.st_mode)) {
+                errno = known ? ENOTDIR : number == EEXIST ? errno : number;
                 return sj_file_failed("make", home);
+            }
         }
         if (slash != NULL)
             *slash = '/';
