@@ -192,6 +192,26 @@ uint64_t sj_heap_usable(const struct sj_segment *segment, uint64_t block)
     return find_block(segment, block, &run, &bytes) == SJ_OK ? bytes : 0;
 }
 
+bool sj_heap_block_of(const struct sj_segment *segment, uint64_t at, uint64_t *block,
+                      uint64_t *bytes)
+{
+    struct sj_page_run run;
+    if (!sj_segment_holds(segment, at, 1))
+        return false;
+    uint64_t chunk = (at - address(segment->base)) / SJ_CHUNK, head = chunk;
+    while (head > 0 && sj_tx_peek(segment, sj_chunk_word(segment, head)) == 0)
+        head--; /* words of a run but the first are zero */
+    uint64_t in = head == chunk ? at : address(segment->base) + head * SJ_CHUNK;
+    if (sj_pages_find(segment, in, &run) != SJ_OK)
+        return false;
+    *block = run.at;
+    if (run.kind == SJ_PAGE_SLAB && run.size_class < SJ_CLASSES) {
+        uint64_t first = run.at + sizeof(struct sj_slab);
+        *block = at < first ? 0 : at - (at - first) % sj_class_bytes(run.size_class);
+    }
+    return find_block(segment, *block, &run, bytes) == SJ_OK && at - *block < *bytes;
+}
+
 int sj_heap_free(struct sj_segment *segment, uint64_t block)
 {
     struct sj_page_run run;

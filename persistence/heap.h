@@ -39,6 +39,11 @@ void sj_heap_free_end(struct sj_segment *segment, uint64_t block);
 /* Bytes that the block at `block` has, or 0 when no block in use begins there. */
 SJ_API uint64_t sj_heap_usable(const struct sj_segment *segment, uint64_t block);
 
+/* The block in use that the byte at `at`, any number, is in, and how many bytes it has; whether
+ * there is one. */
+bool sj_heap_block_of(const struct sj_segment *segment, uint64_t at, uint64_t *block,
+                      uint64_t *bytes);
+
 struct sj_heap_stats {
     uint64_t file_bytes; /* committed */
     uint64_t live_bytes; /* blocks in use, as their class has them */

@@ -77,6 +77,14 @@ struct sj_root {
     char name[];
 };
 
+/* The head of a block that its user lays out (user.h). */
+struct sj_user_block {
+    uint16_t kind; /* SJ_KIND_USER */
+    uint16_t zero16;
+    uint32_t zero32;
+    uint64_t bytes; /* that were asked for, and follow */
+};
+
 _Static_assert(sizeof(struct sj_root_page) == SJ_PAGE, "media");
 _Static_assert(offsetof(struct sj_root_page, partial) == 64, "media");
 _Static_assert(offsetof(struct sj_root_page, roots) == 352, "media");
@@ -90,5 +98,7 @@ _Static_assert(offsetof(struct sj_root, key_codec) == 4, "media");
 _Static_assert(offsetof(struct sj_root, name_bytes) == 6, "media");
 _Static_assert(offsetof(struct sj_root, next) == 8, "media");
 _Static_assert(offsetof(struct sj_root, pointer) == 16, "media");
+_Static_assert(sizeof(struct sj_user_block) == 16, "media");
+_Static_assert(offsetof(struct sj_user_block, bytes) == 8, "media");
 
 #endif

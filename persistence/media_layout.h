@@ -120,6 +120,8 @@ enum sj_kind {
     SJ_KIND_HASHMAP_DIR = 8, /* directory of a hash map */
     SJ_KIND_HASHMAP_SEG = 9, /* segment of a hash map */
     SJ_KIND_BTREE_KEY = 10,  /* separator key of an inner node */
+    SJ_KIND_USER = 11,       /* a user's own (user.h) */
+    SJ_KIND_POINTER = 12,    /* no block: a root that is a pointer of the user's */
 };
 
 struct sj_block {

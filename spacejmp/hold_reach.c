@@ -225,6 +225,11 @@ const struct sj_reach *sj_reach_top(bool *switched)
     return top != NULL && is_reach(top) ? top->reach : NULL;
 }
 
+const struct sj_reach *sj_reach_in_use(void)
+{
+    return sj_me == NULL || sj_me->top == NULL ? NULL : sj_reach_of(sj_uses_hold(sj_me->top));
+}
+
 bool sj_reach_is_inside(void)
 {
     return sj_me != NULL && sj_me->top != NULL && sj_me->top->kind != SJ_HOLD_OF_PROCESS;

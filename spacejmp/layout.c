@@ -61,7 +61,7 @@ static int make_room(const struct sj_layout_spec *spec, struct sj_layout **made)
     uint64_t reached = spec->count - in_all + windows * in_all;
     size_t reaches = windows * sizeof(struct sj_reach) + reached * sizeof(struct sj_reach_part);
     size_t head = sizeof(struct sj_layout) + windows * sizeof(struct sj_reach *);
-    size_t bytes = head + spec->count * sizeof(struct sj_vas_segment) + reaches;
+    size_t bytes = head + spec->count * sizeof(struct sj_vas_member) + reaches;
     struct sj_layout *layout = calloc(1, bytes);
     if (layout == NULL)
         return sj_error(SJ_ENOMEM, "attaching '%s'", spec->name);
@@ -71,7 +71,7 @@ static int make_room(const struct sj_layout_spec *spec, struct sj_layout **made)
     layout->strict = spec->strict;
     layout->windows = (uint32_t)windows;
     layout->count = spec->count;
-    layout->segment = (struct sj_vas_segment *)((char *)layout + head);
+    layout->segment = (struct sj_vas_member *)((char *)layout + head);
     *made = layout;
     return SJ_OK;
 }
@@ -108,14 +108,14 @@ static int attach_part(const struct sj_layout_spec *spec, uint32_t index,
             return error;
     }
     sj_layout_lock();
-    struct sj_vas_segment *segment = &layout->segment[layout->attached];
-    *segment = (struct sj_vas_segment){.base = (uint64_t)(uintptr_t)space->segment->base,
-                                       .reserved = space->segment->reserved,
-                                       .rights = rights,
-                                       .window = part->window,
-                                       .lockable = part->lockable,
-                                       .is_private = is_private,
-                                       .space = space};
+    struct sj_vas_member *segment = &layout->segment[layout->attached];
+    *segment = (struct sj_vas_member){.base = (uint64_t)(uintptr_t)space->segment->base,
+                                      .reserved = space->segment->reserved,
+                                      .rights = rights,
+                                      .window = part->window,
+                                      .lockable = part->lockable,
+                                      .is_private = is_private,
+                                      .space = space};
     memcpy(segment->name, space->segment->name, sizeof segment->name);
     memcpy(segment->uuid, space->segment->uuid, sizeof segment->uuid);
     layout->attached++;
@@ -125,12 +125,12 @@ static int attach_part(const struct sj_layout_spec *spec, uint32_t index,
 
 static int by_base(const void *a, const void *b)
 {
-    const struct sj_vas_segment *one = a, *two = b;
+    const struct sj_vas_member *one = a, *two = b;
     return one->base < two->base ? -1 : one->base > two->base;
 }
 
-static int overlap(const struct sj_layout_spec *spec, const struct sj_vas_segment *a,
-                   const struct sj_vas_segment *b, uint32_t window)
+static int overlap(const struct sj_layout_spec *spec, const struct sj_vas_member *a,
+                   const struct sj_vas_member *b, uint32_t window)
 {
     if (a->space == b->space)
         return sj_error(SJ_EEXISTS, "'%s' has the segment '%s' already", spec->name, a->name);
@@ -142,7 +142,7 @@ static int overlap(const struct sj_layout_spec *spec, const struct sj_vas_segmen
                     (unsigned long long)b->base, window);
 }
 
-static enum sj_hold_mode mode_of(const struct sj_vas_segment *segment)
+static enum sj_hold_mode mode_of(const struct sj_vas_member *segment)
 {
     if (!segment->lockable)
         return SJ_HOLD_NONE;
@@ -153,12 +153,12 @@ static enum sj_hold_mode mode_of(const struct sj_vas_segment *segment)
 static int make_reach(const struct sj_layout_spec *spec, struct sj_layout *layout, uint32_t window,
                       struct sj_reach *reach)
 {
-    const struct sj_vas_segment *previous = NULL;
+    const struct sj_vas_member *previous = NULL;
     reach->vas = spec->vas;
     reach->layout = layout;
     reach->window = window;
     for (uint32_t i = 0; i < layout->count; i++) {
-        const struct sj_vas_segment *segment = &layout->segment[i];
+        const struct sj_vas_member *segment = &layout->segment[i];
         if (!is_in(window, segment->window))
             continue;
         if (previous != NULL && segment->base < previous->base + previous->reserved)
@@ -216,7 +216,7 @@ bool sj_layout_equals(const struct sj_layout *a, const struct sj_layout *b)
     if (a->count != b->count || a->windows != b->windows || a->strict != b->strict)
         return false;
     for (uint32_t i = 0; i < a->count; i++) {
-        const struct sj_vas_segment *one = &a->segment[i], *two = &b->segment[i];
+        const struct sj_vas_member *one = &a->segment[i], *two = &b->segment[i];
         if (one->space != two->space || one->rights != two->rights || one->window != two->window ||
             one->lockable != two->lockable || one->is_private != two->is_private)
             return false;

@@ -26,9 +26,9 @@ struct sj_layout {
     bool strict;
     uint32_t windows;
     uint32_t count;
-    uint32_t attached; /* segments of `segment` that have a reference: the first ones */
-    struct sj_vas_segment *segment; /* by base */
-    struct sj_reach *reach[];       /* of each window */
+    uint32_t attached;             /* segments of `segment` that have a reference: the first ones */
+    struct sj_vas_member *segment; /* by base */
+    struct sj_reach *reach[];      /* of each window */
 };
 
 /* What a layout is made of: the parts of the record, and private ones. */

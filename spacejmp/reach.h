@@ -58,6 +58,8 @@ int sj_reach_leave_whole(const struct sj_reach *reach);
 const struct sj_reach *sj_reach_current(void);
 /* The same when it was entered last. `*switched`: by a switch, and once. */
 const struct sj_reach *sj_reach_top(bool *switched);
+/* The reach whose addresses the thread uses; NULL: those of a space, or none. */
+const struct sj_reach *sj_reach_in_use(void);
 /* Whether the thread is inside of anything. */
 bool sj_reach_is_inside(void);
 

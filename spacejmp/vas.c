@@ -532,7 +532,7 @@ bool sj_vas_is_strict(struct sj_vas *vas)
     return strict;
 }
 
-bool sj_vas_segment(struct sj_vas *vas, uint32_t index, struct sj_vas_segment *segment)
+bool sj_vas_member(struct sj_vas *vas, uint32_t index, struct sj_vas_member *segment)
 {
     const struct sj_layout *layout = sj_reach_visit(&vas->layout);
     if (layout == NULL)

@@ -72,7 +72,7 @@ struct sj_vas_source {
 struct sj_vas; /* the handle `vh` of the paper */
 
 /* A segment of an attached VAS. */
-struct sj_vas_segment {
+struct sj_vas_member {
     char name[SJ_NAME_MAX + 1];
     uint8_t uuid[16];
     uint64_t base;
@@ -143,7 +143,7 @@ SJ_API uint32_t sj_vas_windows(struct sj_vas *vh);
 
 /* Segment number `index` of the VAS, in ascending base order; false when there are no more. The
  * space stays attached as long as the thread is inside, or the record names it. */
-SJ_API bool sj_vas_segment(struct sj_vas *vh, uint32_t index, struct sj_vas_segment *segment);
+SJ_API bool sj_vas_member(struct sj_vas *vh, uint32_t index, struct sj_vas_member *segment);
 
 /* Whether it is attached with isolation "strict". */
 SJ_API bool sj_vas_is_strict(struct sj_vas *vh);

@@ -6,6 +6,7 @@ from spacejmp._space import Space
 
 BTREE: Final[int]
 HASHMAP: Final[int]
+POINTER: Final[int]
 
 class RootRecord(NamedTuple):
     type: int

@@ -29,6 +29,7 @@ cdef extern from "persistence/roots.h" nogil:
     enum:
         SJ_KIND_BTREE
         SJ_KIND_HASHMAP
+        SJ_KIND_POINTER
 
     struct sj_root:
         uint16_t type
@@ -98,6 +99,7 @@ cdef enum:
 
 BTREE = SJ_KIND_BTREE
 HASHMAP = SJ_KIND_HASHMAP
+POINTER = SJ_KIND_POINTER
 
 RootRecord = namedtuple("RootRecord", "type key_codec value_codec")
 
@@ -190,7 +192,7 @@ cdef int drop_in(sj_segment *segment, bytes name) noexcept:
         error = sj_btree_open(segment, root.pointer, &tree)
         if error == SJ_OK:
             error = sj_btree_destroy(&tree)
-    elif error == SJ_OK:
+    elif error == SJ_OK and root.type != SJ_KIND_POINTER:
         error = sj_hashmap_open(segment, root.pointer, &map)
         if error == SJ_OK:
             error = sj_hashmap_destroy(&map)

@@ -4,8 +4,9 @@
  *
  * The checksums of pages come first: they find damage wherever it is. Then the census, one bit for
  * each 16 bytes of the file. The structures set the bit of every block they have (twice is damage:
- * two owners); then the heap is asked for the blocks in use: one without a bit is a leak, and a
- * bit that no block in use has is damage (an owner of free memory).
+ * two owners); then the heap is asked for the blocks in use: one without a bit is a leak, unless it
+ * is the user's own (persistence/user.h), and a bit that no block in use has is damage (an owner of
+ * free memory).
  *
  * The repair believes the census alone: it frees leaks and makes checksums anew when all of it was
  * in order. So a page whose checksum did not fit is taken for good as it is: nothing but its
@@ -19,6 +20,7 @@
 #include "persistence/describe.h"
 #include "persistence/roots.h"
 #include "persistence/sums.h"
+#include "persistence/user.h"
 #include "persistence/wal.h"
 #include "structures/btree.h"
 #include "structures/check_owners.h"
@@ -154,6 +156,10 @@ static int compare(void *context, uint64_t block, uint64_t bytes)
     if (is_owned(census, block)) {
         census->found++;
         census->report->bytes += bytes;
+    } else if (sj_user_has(census->segment, block, bytes)) {
+        census->found++;
+        census->report->blocks++;
+        census->report->bytes += bytes;
     } else {
         census->report->leaked_blocks++;
         census->report->leaked_bytes += bytes;
@@ -182,6 +188,11 @@ int sj_check_structure(struct sj_segment *segment, const struct sj_root *root, s
         if (error == SJ_OK)
             *items = sj_hashmap_count(&map);
         return error;
+    case SJ_KIND_POINTER:
+        *items = 0;
+        if (root->pointer == 0 || sj_segment_spans(segment, root->pointer, 1))
+            return SJ_OK;
+        return sj_segment_damaged(segment, root->pointer, "an address of the segment");
     default:
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)root, "a root of a known type");
     }
@@ -235,7 +246,7 @@ static int check_blocks(struct census *census)
 static int free_leak(void *context, uint64_t block, uint64_t bytes)
 {
     struct census *census = context;
-    if (is_owned(census, block))
+    if (is_owned(census, block) || sj_user_has(census->segment, block, bytes))
         return SJ_OK;
     census->report->freed_blocks++;
     census->report->freed_bytes += bytes;

@@ -13,11 +13,11 @@ class RootInfo(NamedTuple):
 
     name: str
     kind: str
-    """"btree" or "hashmap"."""
+    """"btree" or "hashmap"; "pointer": a named pointer of a VAS (`spacejmp.vas_attach`)."""
     key: str
-    """The key codec."""
+    """The key codec; "" of a pointer."""
     value: str
-    """The value codec."""
+    """The value codec; "" of a pointer."""
 
 
 class StoreStats(NamedTuple):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KIND_NAMES", "Roots"]
 
-KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
+KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap", _roots.POINTER: "pointer"}
 
 
 class Roots(Mapping[str, RootInfo]):
@@ -54,6 +54,8 @@ class Roots(Mapping[str, RootInfo]):
 
 
 def _info(name: str, root: _roots.RootRecord) -> RootInfo:
+    if root.type == _roots.POINTER:  # a user's own, of which nothing else is known
+        return RootInfo(name, "pointer", "", "")
     return RootInfo(
         name,
         KIND_NAMES.get(root.type, "unknown"),

@@ -265,6 +265,10 @@ class Store:
         root = _roots.find(self._space, raw)
         if root is None:
             raise self._no_root(name)
+        if root.type == _roots.POINTER:
+            raise StructureTypeError(
+                f"{name!r} is a pointer, not a structure: VasHandle.roots[{name!r}] is its address"
+            )
         if root.type not in _KINDS:
             raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
         return self._structure(_KINDS[root.type], name, raw, root)

@@ -6,18 +6,8 @@
 
 #include <signal.h>
 
-#define RW (SJ_RIGHT_READ | SJ_RIGHT_WRITE)
-
 /* a and b lie side by side; c has the addresses of a, d those of b. */
 static struct world_segment a, b, c, d;
-
-static struct world_vas vas_of(const struct world_segment *one, const struct world_segment *two)
-{
-    struct world_vas vas = {.generation = 2};
-    world_add(&vas, two, RW, SJ_WINDOW_ALL, true); /* not in the order of their bases */
-    world_add(&vas, one, RW, SJ_WINDOW_ALL, true);
-    return vas;
-}
 
 static void put(const struct world_segment *segment, uint64_t value)
 {
@@ -33,13 +23,13 @@ static uint64_t get(const struct world_segment *segment)
 
 static void a_switch_reaches_all_and_leaves_all(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab), *again = world_attach(&ab), *previous;
-    struct sj_vas_segment first, second, none;
+    struct sj_vas_member first, second, none;
     CHECK(vh == again && ab.closes == 1);
-    CHECK(sj_vas_segment(vh, 0, &first) && first.base == a.base);
-    CHECK(sj_vas_segment(vh, 1, &second) && second.base == b.base);
-    CHECK(!sj_vas_segment(vh, 2, &none));
+    CHECK(sj_vas_member(vh, 0, &first) && first.base == a.base);
+    CHECK(sj_vas_member(vh, 1, &second) && second.base == b.base);
+    CHECK(!sj_vas_member(vh, 2, &none));
     CHECK(sj_vas_current() == NULL);
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     CHECK(sj_vas_current() == vh && sj_vas_window() == 0);
@@ -62,18 +52,18 @@ static void rights_are_those_of_both(void)
 {
     struct world_vas ab = {.generation = 2};
     struct sj_vas *reading, *writing;
-    struct sj_vas_segment segment;
+    struct sj_vas_member segment;
     struct sj_space *space;
     world_add(&ab, &a, SJ_RIGHT_READ, SJ_WINDOW_ALL, true);
-    world_add(&ab, &b, RW, SJ_WINDOW_ALL, true);
+    world_add(&ab, &b, WORLD_RW, SJ_WINDOW_ALL, true);
     CHECK_OK(world_try_attach(&ab, SJ_RIGHT_READ, &patient, &reading));
     CHECK_OK(sj_vas_enter(reading, 0, &patient));
     for (uint32_t i = 0; i < 2; i++) {
-        CHECK(sj_vas_segment(reading, i, &segment));
+        CHECK(sj_vas_member(reading, i, &segment));
         CHECK(segment.rights == SJ_RIGHT_READ && sj_hold_mode(segment.space) == SJ_HOLD_READ);
     }
     CHECK(sj_vas_find(b.word, 8, SJ_RIGHT_READ, &space) == SJ_OK && space == segment.space);
-    CHECK(sj_vas_find(b.word, 8, RW, &space) == SJ_EREADONLY);
+    CHECK(sj_vas_find(b.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
     CHECK(sj_vas_find(b.base + b.reserved, 8, SJ_RIGHT_READ, &space) == SJ_EINVAL);
     CHECK(sj_vas_find(b.word, UINT64_MAX, SJ_RIGHT_READ, &space) == SJ_EINVAL);
     CHECK_OK(sj_vas_leave(reading));
@@ -81,13 +71,13 @@ static void rights_are_those_of_both(void)
     writing = world_attach(&ab);
     CHECK(writing != reading);
     CHECK_OK(sj_vas_switch(writing, 0, &patient));
-    CHECK(sj_vas_segment(writing, 0, &segment) && sj_hold_mode(segment.space) == SJ_HOLD_READ);
-    CHECK(sj_vas_segment(writing, 1, &segment) && sj_hold_mode(segment.space) == SJ_HOLD_WRITE);
+    CHECK(sj_vas_member(writing, 0, &segment) && sj_hold_mode(segment.space) == SJ_HOLD_READ);
+    CHECK(sj_vas_member(writing, 1, &segment) && sj_hold_mode(segment.space) == SJ_HOLD_WRITE);
     CHECK(sj_enter_write(segment.space, &patient) == SJ_OK);
     put(&b, 7);
     CHECK_OK(sj_leave(segment.space));
-    CHECK(sj_vas_find(a.word, 8, RW, &space) == SJ_EREADONLY);
-    CHECK(sj_vas_find(b.word, 8, RW, &space) == SJ_OK);
+    CHECK(sj_vas_find(a.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
+    CHECK(sj_vas_find(b.word, 8, WORLD_RW, &space) == SJ_OK);
     CHECK_OK(sj_vas_switch(NULL, 0, &patient));
     CHECK(world_try_attach(&ab, 0, &patient, &reading) == SJ_EINVAL);
     CHECK(world_try_attach(&ab, SJ_RIGHT_WRITE, &patient, &reading) == SJ_EINVAL);
@@ -99,7 +89,7 @@ static void rights_are_those_of_both(void)
 /* V3: all of a VAS is at home, whatever has been at its addresses. */
 static void overlapping_vases_take_turns(void)
 {
-    struct world_vas ab = vas_of(&a, &b), cd = vas_of(&c, &d);
+    struct world_vas ab = world_of(&a, &b), cd = world_of(&c, &d);
     struct sj_vas *one = world_attach(&ab), *two = world_attach(&cd);
     for (uint64_t round = 1; round <= 20; round++) {
         CHECK_OK(sj_vas_switch(one, 0, &patient));
@@ -121,7 +111,7 @@ static void overlapping_vases_take_turns(void)
 /* An operation on a store inside of a VAS, on one that it has and on one that is in its way. */
 static void holds_nest_in_a_vas(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab);
     struct sj_space *inside = world_space(&a), *outside = world_space(&d);
     CHECK_OK(sj_vas_enter(vh, 0, &patient));
@@ -154,7 +144,7 @@ static void holds_nest_in_a_vas(void)
 /* Locks that an outer hold has are not taken again; a shared one cannot become exclusive. */
 static void outer_locks_count(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab);
     struct sj_space *space = world_space(&a);
     CHECK_OK(sj_enter_write(space, &patient));
@@ -174,10 +164,10 @@ static void outer_locks_count(void)
 /* What a transaction has not committed is undone when the VAS is left. */
 static void leaving_undoes_what_is_open(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab);
-    struct sj_vas_segment segment;
-    CHECK(sj_vas_segment(vh, 1, &segment));
+    struct sj_vas_member segment;
+    CHECK(sj_vas_member(vh, 1, &segment));
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     put(&b, 5);
     CHECK_OK(sj_tx_begin(segment.space->segment));
@@ -237,16 +227,16 @@ static int interrupt(void *context)
 /* V5, for locks and for addresses: b's lock, or b's addresses, are another thread's. */
 static void a_failure_in_the_middle_gives_back(const struct world_segment *in_the_way)
 {
-    struct world_vas ab = vas_of(&a, &b), other = {.generation = 2};
+    struct world_vas ab = world_of(&a, &b), other = {.generation = 2};
     struct sj_vas *vh = world_attach(&ab), *elsewhere;
     struct holder holder = {.segment = in_the_way};
-    struct sj_vas_segment first;
+    struct sj_vas_member first;
     struct sj_space *way = world_space(in_the_way);
     int polls = 0;
     struct sj_wait interrupted = {.timeout_s = -1, .poll = interrupt, .context = &polls};
-    world_add(&other, &c, RW, SJ_WINDOW_ALL, true);
+    world_add(&other, &c, WORLD_RW, SJ_WINDOW_ALL, true);
     elsewhere = world_attach(&other);
-    CHECK(sj_vas_segment(vh, 0, &first));
+    CHECK(sj_vas_member(vh, 0, &first));
     begin_holding(&holder, hold_it);
     CHECK(sj_vas_enter(vh, 0, NULL) == SJ_EBUSY);
     CHECK(sj_vas_enter(vh, 0, &brief) == SJ_EBUSY);
@@ -275,21 +265,21 @@ static void a_failure_in_the_middle_gives_back(const struct world_segment *in_th
 /* A record that cannot be attached: nothing of it is. */
 static void an_attach_is_whole_or_not_at_all(void)
 {
-    struct world_vas ac = vas_of(&a, &c), ab = vas_of(&a, &b);
+    struct world_vas ac = world_of(&a, &c), ab = world_of(&a, &b);
     struct world_segment nowhere = b;
     struct sj_vas *vh;
-    CHECK(world_try_attach(&ac, RW, &patient, &vh) == SJ_EADDRESS && ac.closes == 1);
+    CHECK(world_try_attach(&ac, WORLD_RW, &patient, &vh) == SJ_EADDRESS && ac.closes == 1);
     world_is_clean();
     snprintf(nowhere.path, sizeof nowhere.path, "%s/nothing.seg", test_directory);
-    world_add(&ab, &nowhere, RW, SJ_WINDOW_ALL, true);
-    CHECK(world_try_attach(&ab, RW, &patient, &vh) == SJ_ENOTFOUND);
+    world_add(&ab, &nowhere, WORLD_RW, SJ_WINDOW_ALL, true);
+    CHECK(world_try_attach(&ab, WORLD_RW, &patient, &vh) == SJ_ENOTFOUND);
     ab.part[2].segment = &a;
-    CHECK(world_try_attach(&ab, RW, &patient, &vh) == SJ_EEXISTS);
+    CHECK(world_try_attach(&ab, WORLD_RW, &patient, &vh) == SJ_EEXISTS);
     ab.gone = true;
-    CHECK(world_try_attach(&ab, RW, &patient, &vh) == SJ_ENOTFOUND);
+    CHECK(world_try_attach(&ab, WORLD_RW, &patient, &vh) == SJ_ENOTFOUND);
     ab.gone = false;
-    ab.part[2] = (struct world_part){&d, RW, UINT32_MAX - 1, true};
-    CHECK(world_try_attach(&ab, RW, &patient, &vh) == SJ_EINVAL);
+    ab.part[2] = (struct world_part){&d, WORLD_RW, UINT32_MAX - 1, true};
+    CHECK(world_try_attach(&ab, WORLD_RW, &patient, &vh) == SJ_EINVAL);
     world_is_clean();
 }
 
@@ -297,16 +287,16 @@ static void an_attach_is_whole_or_not_at_all(void)
 
 static void changes_are_taken_over_at_the_next_switch(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab);
-    struct sj_vas_segment segment;
+    struct sj_vas_member segment;
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     ab.part[0].segment = &d; /* instead of b, whose addresses it has */
     ab.generation = 4;
     CHECK(world_is_home(&b));
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     CHECK(world_is_home(&a) && world_is_home(&d));
-    CHECK(sj_vas_segment(vh, 1, &segment) && memcmp(segment.uuid, d.uuid, 16) == 0);
+    CHECK(sj_vas_member(vh, 1, &segment) && memcmp(segment.uuid, d.uuid, 16) == 0);
     CHECK(world_mapped(SJ_PARKING_FIRST, SJ_PARKING_END) == 0); /* b is detached */
     uint32_t reads = ab.reads;
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
@@ -318,7 +308,7 @@ static void changes_are_taken_over_at_the_next_switch(void)
     ab.generation = 6;
     ab.count = 0;
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
-    CHECK(!sj_vas_segment(vh, 0, &segment) && sj_vas_current() == vh);
+    CHECK(!sj_vas_member(vh, 0, &segment) && sj_vas_current() == vh);
     world_is_clean();
     ab.count = 2;
     ab.generation = 8;
@@ -350,7 +340,7 @@ static void *stay_inside(void *context)
 /* V1: who is inside goes on with what was entered, and has it for as long. */
 static void who_is_inside_goes_on(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct holder holder = {.vas = world_attach(&ab)};
     struct sj_space *space = world_space(&b);
     ab.part[0].rights = ab.part[1].rights = SJ_RIGHT_READ;
@@ -379,16 +369,16 @@ static void a_private_segment_is_this_processs_alone(void)
     struct world_vas ab = {.generation = 2};
     struct sj_vas_part part = {.segment_path = b.path,
                                .lock_path = b.lock,
-                               .rights = RW,
+                               .rights = WORLD_RW,
                                .window = SJ_WINDOW_ALL,
                                .lockable = true};
-    struct sj_vas_segment segment;
-    world_add(&ab, &a, RW, SJ_WINDOW_ALL, true);
+    struct sj_vas_member segment;
+    world_add(&ab, &a, WORLD_RW, SJ_WINDOW_ALL, true);
     struct sj_vas *vh = world_attach(&ab);
     memcpy(part.uuid, b.uuid, 16);
     CHECK_OK(sj_seg_attach_private(vh, &part, &patient));
     CHECK(sj_seg_attach_private(vh, &part, &patient) == SJ_EEXISTS);
-    CHECK(sj_vas_segment(vh, 1, &segment) && segment.is_private);
+    CHECK(sj_vas_member(vh, 1, &segment) && segment.is_private);
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     CHECK(world_is_home(&a) && world_is_home(&b));
     ab.generation = 4;
@@ -401,7 +391,7 @@ static void a_private_segment_is_this_processs_alone(void)
     CHECK(sj_seg_detach_private(vh, c.uuid, &patient) == SJ_ENOTFOUND);
     CHECK(sj_seg_detach_private(vh, a.uuid, &patient) == SJ_ENOTFOUND);
     CHECK_OK(sj_seg_detach_private(vh, b.uuid, &patient));
-    CHECK(world_is_home(&b) && !sj_vas_segment(vh, 1, &segment));
+    CHECK(world_is_home(&b) && !sj_vas_member(vh, 1, &segment));
     CHECK_OK(sj_vas_switch(NULL, 0, &patient));
     CHECK(world_mapped(b.base, b.base + b.reserved) == 0);
     memcpy(part.uuid, b.uuid, 16);
@@ -413,10 +403,10 @@ static void a_private_segment_is_this_processs_alone(void)
 static void windows_share_addresses(void)
 {
     struct world_vas vas = {.generation = 2};
-    struct sj_vas_segment segment;
-    world_add(&vas, &a, RW, 0, true);
-    world_add(&vas, &c, RW, 1, true);
-    world_add(&vas, &b, RW, SJ_WINDOW_ALL, false);
+    struct sj_vas_member segment;
+    world_add(&vas, &a, WORLD_RW, 0, true);
+    world_add(&vas, &c, WORLD_RW, 1, true);
+    world_add(&vas, &b, WORLD_RW, SJ_WINDOW_ALL, false);
     struct sj_vas *vh = world_attach(&vas);
     CHECK(sj_vas_windows(vh) == 2);
     for (uint64_t round = 1; round <= 10; round++) {
@@ -428,7 +418,7 @@ static void windows_share_addresses(void)
         CHECK(world_is_home(&c) && world_is_home(&b) && sj_vas_window() == 1);
         put(&c, 2 * round);
     }
-    CHECK(sj_vas_segment(vh, 2, &segment) && segment.space->segment->base == (char *)b.base);
+    CHECK(sj_vas_member(vh, 2, &segment) && segment.space->segment->base == (char *)b.base);
     CHECK(!sj_lock_inside(segment.space->lock)); /* it is not lockable */
     CHECK_OK(sj_enter_write(segment.space, &patient));
     CHECK(world_is_home(&c) && world_is_home(&b));
@@ -457,9 +447,9 @@ static bool faults(const struct world_segment *segment)
 
 static void a_strict_vas_that_is_left_leads_nowhere(void)
 {
-    struct world_vas ab = vas_of(&a, &b), loose = {.generation = 2};
+    struct world_vas ab = world_of(&a, &b), loose = {.generation = 2};
     ab.strict = true;
-    world_add(&loose, &b, RW, SJ_WINDOW_ALL, true);
+    world_add(&loose, &b, WORLD_RW, SJ_WINDOW_ALL, true);
     struct sj_vas *strict = world_attach(&ab), *other = world_attach(&loose);
     CHECK(sj_vas_is_strict(strict) && !sj_vas_is_strict(other));
     CHECK(faults(&a));
@@ -485,7 +475,7 @@ static void a_strict_vas_that_is_left_leads_nowhere(void)
 
 static void the_child_of_a_fork_is_inside_of_nothing(void)
 {
-    struct world_vas ab = vas_of(&a, &b);
+    struct world_vas ab = world_of(&a, &b);
     struct sj_vas *vh = world_attach(&ab);
     int status;
     CHECK_OK(sj_vas_switch(vh, 0, &patient));

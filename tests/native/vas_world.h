@@ -16,6 +16,7 @@
 #include "spacejmp/vas.h"
 
 #define WORLD_PARTS 80
+#define WORLD_RW    (SJ_RIGHT_READ | SJ_RIGHT_WRITE)
 
 static const struct sj_wait patient = {.timeout_s = 60};
 static const struct sj_wait brief = {.timeout_s = 0.05};
@@ -85,6 +86,16 @@ static inline void world_add(struct world_vas *vas, const struct world_segment *
 {
     CHECK(vas->count < WORLD_PARTS);
     vas->part[vas->count++] = (struct world_part){segment, rights, window, lockable};
+}
+
+/* Two lockable segments, not in the order of their bases. */
+static inline struct world_vas world_of(const struct world_segment *one,
+                                        const struct world_segment *two)
+{
+    struct world_vas vas = {.generation = 2};
+    world_add(&vas, two, WORLD_RW, SJ_WINDOW_ALL, true);
+    world_add(&vas, one, WORLD_RW, SJ_WINDOW_ALL, true);
+    return vas;
 }
 
 static inline int world_read(void *context, struct sj_vas_contents *contents)
