@@ -145,4 +145,15 @@ SJ_API int sj_catalog_vas_ctl(const struct sj_catalog *catalog, const struct sj_
 SJ_API int sj_catalog_source(const struct sj_catalog *catalog, const struct sj_vid *vid,
                              struct sj_vas_source *source);
 
+/* Attaches a VAS to this process (vas.h: sj_vas_attach_source); errors of sj_catalog_source too. */
+struct sj_vas;
+SJ_API int sj_catalog_vas_attach(const struct sj_catalog *catalog, const struct sj_vid *vid,
+                                 uint32_t rights, const struct sj_wait *wait, struct sj_vas **vh);
+
+/* Adds a segment to what this process has attached alone, and takes it away (vas.h:
+ * sj_vas_add_private). Errors of sj_catalog_seg_find too. */
+SJ_API int sj_catalog_add_private(const struct sj_catalog *catalog, struct sj_vas *vh,
+                                  const struct sj_sid *sid, uint32_t rights, uint32_t window,
+                                  const struct sj_wait *wait);
+
 #endif

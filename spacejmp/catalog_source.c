@@ -112,26 +112,28 @@ struct source {
 };
 
 /* One block: the parts, then their paths. */
-static int make_parts(const struct source *source, struct sj_vas_part **parts, uint32_t *count)
+static int make_parts(const struct source *source, struct sj_vas_contents *contents)
 {
     const struct sj_vas_record *record = &source->record;
     char segment_path[PATH_MAX], lock_path[PATH_MAX];
     size_t bytes = 0;
-    *parts = NULL;
-    *count = record->count;
+    struct sj_vas_part *parts;
+    contents->part = NULL;
+    contents->count = record->count;
+    contents->strict = record->isolation == SJ_ISOLATION_STRICT;
     for (uint32_t i = 0; i < record->count; i++) {
         sj_home_segment(source->home, record->segments[i].name, segment_path);
         sj_home_lock(source->home, record->segments[i].uuid, lock_path);
-        bytes += sizeof **parts + strlen(segment_path) + strlen(lock_path) + 2;
+        bytes += sizeof *parts + strlen(segment_path) + strlen(lock_path) + 2;
     }
     if (bytes == 0)
         return SJ_OK;
-    if ((*parts = malloc(bytes)) == NULL)
+    if ((contents->part = parts = malloc(bytes)) == NULL)
         return sj_error(SJ_ENOMEM, "%u segments", record->count);
-    char *text = (char *)(*parts + record->count);
+    char *text = (char *)(parts + record->count);
     for (uint32_t i = 0; i < record->count; i++) {
         const struct sj_vas_segment *segment = &record->segments[i];
-        struct sj_vas_part *part = &(*parts)[i];
+        struct sj_vas_part *part = &parts[i];
         sj_home_segment(source->home, segment->name, segment_path);
         sj_home_lock(source->home, segment->uuid, lock_path);
         part->segment_path = text;
@@ -163,12 +165,11 @@ static void repair(struct source *source)
     sj_catalog_unlock(&lock);
 }
 
-static int read_parts(void *context, struct sj_vas_part **parts, uint32_t *count)
+static int read_parts(void *context, struct sj_vas_contents *contents)
 {
     struct source *source = context;
     struct sj_vas_record record;
-    *parts = NULL;
-    *count = 0;
+    *contents = (struct sj_vas_contents){NULL, 0, false};
     if (!source->record.of_segment) {
         if (source->generation.page != NULL)
             repair(source);
@@ -181,7 +182,7 @@ static int read_parts(void *context, struct sj_vas_part **parts, uint32_t *count
             source->record = record;
         }
     }
-    return make_parts(source, parts, count);
+    return make_parts(source, contents);
 }
 
 static void close_source(void *context)
@@ -227,7 +228,10 @@ int sj_catalog_source(const struct sj_catalog *catalog, const struct sj_vid *vid
     if (ours == NULL)
         return sj_error(SJ_ENOMEM, "VAS '%s'", vid->name);
     strncpy(ours->home, catalog->home, SJ_HOME_MAX);
-    *source = (struct sj_vas_source){read_parts, NULL, ours, close_source};
+    *source = (struct sj_vas_source){
+        .place = ours->home, .read = read_parts, .context = ours, .close = close_source};
+    memcpy(source->uuid, vid->uuid, sizeof source->uuid);
+    memcpy(source->name, vid->name, sizeof source->name);
     int error = sj_catalog_vas_read(catalog, vid->name, vid->uuid, &ours->record);
     if (error == SJ_OK && !ours->record.of_segment) {
         error = sj_generation_open(catalog->home, vid->uuid, false, &ours->generation);

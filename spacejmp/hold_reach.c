@@ -248,7 +248,7 @@ SJ_SELDOM static int not_for_writing(const struct sj_space *space)
     return sj_error(SJ_EREADONLY, "the thread has '%s' for reading only", space->segment->name);
 }
 
-int sj_vas_find(uint64_t pointer, uint64_t bytes, uint32_t rights, struct sj_space **space)
+int sj_vas_resolve(uint64_t pointer, uint64_t bytes, uint32_t rights, struct sj_space **space)
 {
     const struct sj_hold *top = sj_me == NULL ? NULL : sj_me->top;
     uintptr_t uses = top == NULL ? 0 : sj_uses_hold(top);

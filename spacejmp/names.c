@@ -147,3 +147,28 @@ int sj_seg_detach(const struct sj_vid *vid, const struct sj_sid *sid)
     int error = ours(home, &catalog);
     return error == SJ_OK ? sj_catalog_seg_detach(&catalog, vid, sid) : error;
 }
+
+int sj_vas_attach(const struct sj_vid *vid, uint32_t rights, const struct sj_wait *wait,
+                  struct sj_vas **vh)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    int error = ours(home, &catalog);
+    return error == SJ_OK ? sj_catalog_vas_attach(&catalog, vid, rights, wait, vh) : error;
+}
+
+int sj_seg_attach_private(struct sj_vas *vh, const struct sj_sid *sid, uint32_t rights,
+                          const struct sj_wait *wait)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    int error = ours(home, &catalog);
+    if (error != SJ_OK)
+        return error;
+    return sj_catalog_add_private(&catalog, vh, sid, rights, SJ_WINDOW_ALL, wait);
+}
+
+int sj_seg_detach_private(struct sj_vas *vh, const struct sj_sid *sid, const struct sj_wait *wait)
+{
+    return sj_vas_remove_private(vh, sid->uuid, wait);
+}

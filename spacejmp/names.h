@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * names.h: the half of the paper's interface that is about names: what exists, on the home that
- * this process uses (sj_home_use). Attaching and switching are in vas.h.
+ * this process uses (sj_home_use). What is attached is switched to by vas.h.
  *
  * catalog.h has the rules and the errors; a change waits at most ten seconds for others (SJ_EBUSY).
  */
@@ -9,6 +9,7 @@
 #define SJ_SPACEJMP_NAMES_H
 
 #include "spacejmp/catalog.h"
+#include "spacejmp/vas.h"
 
 /* Makes a VAS without segments; `mode`: permissions, e.g. 0600. */
 SJ_API int sj_vas_create(const char *name, uint32_t mode, struct sj_vid *vid);
@@ -36,5 +37,14 @@ SJ_API int sj_seg_attach(const struct sj_vid *vid, const struct sj_sid *sid, uin
 SJ_API int sj_seg_attach_window(const struct sj_vid *vid, const struct sj_sid *sid, uint32_t rights,
                                 uint32_t window);
 SJ_API int sj_seg_detach(const struct sj_vid *vid, const struct sj_sid *sid);
+
+/* Attaches a VAS to this process, and switches go there from then on: vas.h, which has the rest. */
+SJ_API int sj_vas_attach(const struct sj_vid *vid, uint32_t rights, const struct sj_wait *wait,
+                         struct sj_vas **vh);
+/* For this process's handle alone, in all windows. */
+SJ_API int sj_seg_attach_private(struct sj_vas *vh, const struct sj_sid *sid, uint32_t rights,
+                                 const struct sj_wait *wait);
+SJ_API int sj_seg_detach_private(struct sj_vas *vh, const struct sj_sid *sid,
+                                 const struct sj_wait *wait);
 
 #endif

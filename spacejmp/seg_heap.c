@@ -31,8 +31,9 @@ static int find(const struct sj_vas *vas, const void *pointer, struct sj_space *
 {
     const struct sj_reach *reach;
     int error = reach_of(vas, &reach);
-    return error != SJ_OK ? error
-                          : sj_vas_find(address(pointer), 1, SJ_RIGHT_READ | SJ_RIGHT_WRITE, space);
+    return error != SJ_OK
+               ? error
+               : sj_vas_resolve(address(pointer), 1, SJ_RIGHT_READ | SJ_RIGHT_WRITE, space);
 }
 
 /* Ends an operation that has ended with `error`. */

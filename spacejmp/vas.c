@@ -195,10 +195,15 @@ static void close_source(const struct sj_vas_source *source)
         source->close(source->context);
 }
 
-static struct sj_vas *find(const uint8_t uuid[16], uint32_t rights)
+static bool is_same(const struct sj_vas_source *a, const struct sj_vas_source *b)
+{
+    return memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && strcmp(a->place, b->place) == 0;
+}
+
+static struct sj_vas *find(const struct sj_vas_source *source, uint32_t rights)
 {
     struct sj_vas *vas = vases;
-    while (vas != NULL && (vas->rights != rights || memcmp(vas->source.uuid, uuid, 16) != 0))
+    while (vas != NULL && (vas->rights != rights || !is_same(&vas->source, source)))
         vas = vas->next;
     return vas;
 }
@@ -239,7 +244,7 @@ int sj_vas_attach_source(const struct sj_vas_source *source, uint32_t rights,
         close_source(source);
         return error;
     }
-    struct sj_vas *vas = find(source->uuid, rights);
+    struct sj_vas *vas = find(source, rights);
     if (vas != NULL)
         vas->references++;
     else
@@ -309,8 +314,8 @@ static struct private_part *copy_of(const struct sj_vas_part *part)
     return copy;
 }
 
-int sj_seg_attach_private(struct sj_vas *vas, const struct sj_vas_part *part,
-                          const struct sj_wait *wait)
+int sj_vas_add_private(struct sj_vas *vas, const struct sj_vas_part *part,
+                       const struct sj_wait *wait)
 {
     struct private_part *fresh = copy_of(part);
     if (fresh == NULL)
@@ -331,7 +336,7 @@ int sj_seg_attach_private(struct sj_vas *vas, const struct sj_vas_part *part,
     return error;
 }
 
-int sj_seg_detach_private(struct sj_vas *vas, const uint8_t uuid[16], const struct sj_wait *wait)
+int sj_vas_remove_private(struct sj_vas *vas, const uint8_t uuid[16], const struct sj_wait *wait)
 {
     int error = begin_change(wait);
     if (error != SJ_OK)

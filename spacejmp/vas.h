@@ -37,37 +37,7 @@
 #include <stdint.h>
 
 #include "spacejmp/space.h"
-
-enum { SJ_RIGHT_READ = 1, SJ_RIGHT_WRITE = 2 };
-
-#define SJ_WINDOW_ALL UINT32_MAX
-
-/* A segment of a VAS, as its source has it. */
-struct sj_vas_part {
-    const char *segment_path;
-    const char *lock_path;
-    uint8_t uuid[16];
-    uint32_t rights; /* SJ_RIGHT_…, and-ed with those of the attachment */
-    uint32_t window; /* in which it is; SJ_WINDOW_ALL: in all */
-    bool lockable;   /* a switch takes its lock */
-};
-
-struct sj_vas_contents {
-    struct sj_vas_part *part; /* one block for free(), with its strings; NULL when there are none */
-    uint32_t count;
-    bool strict; /* isolation="strict" */
-};
-
-/* Where the segments of a VAS come from, and whether they have changed. */
-struct sj_vas_source {
-    uint8_t uuid[16];           /* of the VAS: the same one is attached once */
-    char name[SJ_NAME_MAX + 1]; /* for messages */
-    /* SJ_ENOTFOUND: the VAS is gone. What is attached stays as it is then. */
-    int (*read)(void *context, struct sj_vas_contents *contents);
-    const uint64_t *generation; /* odd: it is changing; NULL: it never does */
-    void *context;
-    void (*close)(void *context); /* or NULL; called once the source is not needed any more */
-};
+#include "spacejmp/vas_source.h"
 
 struct sj_vas; /* the handle `vh` of the paper */
 
@@ -100,12 +70,12 @@ SJ_API int sj_vas_detach(struct sj_vas *vh, const struct sj_wait *wait);
 
 /* Adds a segment to this process's VAS alone, as if it were in the record; it has the rights that
  * are asked for. SJ_EEXISTS: it is in the VAS; SJ_EADDRESS: it overlaps another one of its window;
- * and those of sj_space_attach. */
-SJ_API int sj_seg_attach_private(struct sj_vas *vh, const struct sj_vas_part *part,
-                                 const struct sj_wait *wait);
+ * and those of sj_space_attach. (sj_seg_attach_private, names.h, takes a name.) */
+SJ_API int sj_vas_add_private(struct sj_vas *vh, const struct sj_vas_part *part,
+                              const struct sj_wait *wait);
 /* Takes it away; threads that are inside keep it until they leave. SJ_ENOTFOUND: it is no private
  * one of the VAS. */
-SJ_API int sj_seg_detach_private(struct sj_vas *vh, const uint8_t uuid[16],
+SJ_API int sj_vas_remove_private(struct sj_vas *vh, const uint8_t uuid[16],
                                  const struct sj_wait *wait);
 
 /*
@@ -151,6 +121,7 @@ SJ_API bool sj_vas_is_strict(struct sj_vas *vh);
 /* The space that has `bytes` bytes at `pointer`, committed and with those rights, of what the
  * calling thread can reach now. SJ_ENOHOLD: it is inside of nothing; SJ_EINVAL: they are not in
  * reach; SJ_EREADONLY. */
-SJ_API int sj_vas_find(uint64_t pointer, uint64_t bytes, uint32_t rights, struct sj_space **space);
+SJ_API int sj_vas_resolve(uint64_t pointer, uint64_t bytes, uint32_t rights,
+                          struct sj_space **space);
 
 #endif

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "persistence/media_layout.h"
+
 enum { SJ_RIGHT_READ = 1, SJ_RIGHT_WRITE = 2 };
 
 #define SJ_WINDOW_ALL UINT32_MAX /* in all windows of the VAS */
@@ -25,16 +27,24 @@ struct sj_vas_part {
     bool lockable;   /* a switch takes its lock: shared when read-only, else exclusive */
 };
 
+struct sj_vas_contents {
+    struct sj_vas_part *part; /* one block that the caller gives to free(); NULL: there are none */
+    uint32_t count;
+    bool strict; /* isolation "strict" */
+};
+
 struct sj_vas_source {
-    /* The segments, in ascending base order: one block that the caller gives to free(); NULL when
-     * there are none. */
-    int (*read)(void *context, struct sj_vas_part **parts, uint32_t *count);
+    uint8_t uuid[16];           /* of the VAS, with its place: a process attaches it once */
+    const char *place;          /* the home; lives as long as the context */
+    char name[SJ_NAME_MAX + 1]; /* for messages */
+    /* SJ_ENOTFOUND: the VAS is gone; what is attached stays as it is. */
+    int (*read)(void *context, struct sj_vas_contents *contents);
     /* Looked at before the segments are read: another number at a later look says that they may
      * have changed. Odd: they are being changed, or who did that has died: read them at each
      * switch. NULL: they never change. */
     const uint64_t *generation;
     void *context;
-    void (*close)(void *context); /* gives all of it back */
+    void (*close)(void *context); /* gives all of it back; or NULL */
 };
 
 #endif

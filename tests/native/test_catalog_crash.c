@@ -266,13 +266,14 @@ static int files(void)
 static void check_source(struct sj_vas_source *source, uint64_t generation, uint32_t known)
 {
     struct sj_vas_record record;
-    struct sj_vas_part *parts;
+    struct sj_vas_contents contents;
     uint32_t count = known;
     uint64_t now = *source->generation;
     if (now != generation || (now & 1) != 0) {
-        CHECK_OK(source->read(source->context, &parts, &count));
+        CHECK_OK(source->read(source->context, &contents));
         CHECK((*source->generation & 1) == 0);
-        free(parts);
+        count = contents.count;
+        free(contents.part);
     }
     if (sj_catalog_vas_read(&catalog, "panel", panel.uuid, &record) == SJ_OK) {
         CHECK(count == record.count);
@@ -285,13 +286,12 @@ static bool run_once(const struct change *change, int how, int number, long k, u
                      int files_after)
 {
     struct sj_vas_source source;
-    struct sj_vas_part *parts;
-    uint32_t known;
+    struct sj_vas_contents contents;
     prepare(change->has_genes);
     CHECK_OK(sj_catalog_source(&catalog, &panel, &source));
     uint64_t generation = *source.generation, before = state();
-    CHECK_OK(source.read(source.context, &parts, &known));
-    free(parts);
+    CHECK_OK(source.read(source.context, &contents));
+    free(contents.part);
     int error = SJ_OK, status = 0;
     calls = 0;
     turn = k;
@@ -315,7 +315,7 @@ static bool run_once(const struct change *change, int how, int number, long k, u
     CHECK(now == before || now == after || nothing);
     CHECK(error != SJ_OK || more || now == after);
     CHECK(error == SJ_OK || !change->makes || how == FAIL_ONWARDS || now == before);
-    check_source(&source, generation, known);
+    check_source(&source, generation, contents.count);
     source.close(source.context);
     if (now == before && !nothing)
         CHECK_OK(change->act());

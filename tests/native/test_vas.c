@@ -62,12 +62,12 @@ static void rights_are_those_of_both(void)
         CHECK(sj_vas_member(reading, i, &segment));
         CHECK(segment.rights == SJ_RIGHT_READ && sj_hold_mode(segment.space) == SJ_HOLD_READ);
     }
-    CHECK(sj_vas_find(b.word, 8, SJ_RIGHT_READ, &space) == SJ_OK && space == segment.space);
-    CHECK(sj_vas_find(b.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
-    CHECK(sj_vas_find(b.base + b.reserved, 8, SJ_RIGHT_READ, &space) == SJ_EINVAL);
-    CHECK(sj_vas_find(b.word, UINT64_MAX, SJ_RIGHT_READ, &space) == SJ_EINVAL);
+    CHECK(sj_vas_resolve(b.word, 8, SJ_RIGHT_READ, &space) == SJ_OK && space == segment.space);
+    CHECK(sj_vas_resolve(b.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
+    CHECK(sj_vas_resolve(b.base + b.reserved, 8, SJ_RIGHT_READ, &space) == SJ_EINVAL);
+    CHECK(sj_vas_resolve(b.word, UINT64_MAX, SJ_RIGHT_READ, &space) == SJ_EINVAL);
     CHECK_OK(sj_vas_leave(reading));
-    CHECK(sj_vas_find(b.word, 8, SJ_RIGHT_READ, &space) == SJ_ENOHOLD);
+    CHECK(sj_vas_resolve(b.word, 8, SJ_RIGHT_READ, &space) == SJ_ENOHOLD);
     writing = world_attach(&ab);
     CHECK(writing != reading);
     CHECK_OK(sj_vas_switch(writing, 0, &patient));
@@ -76,8 +76,8 @@ static void rights_are_those_of_both(void)
     CHECK(sj_enter_write(segment.space, &patient) == SJ_OK);
     put(&b, 7);
     CHECK_OK(sj_leave(segment.space));
-    CHECK(sj_vas_find(a.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
-    CHECK(sj_vas_find(b.word, 8, WORLD_RW, &space) == SJ_OK);
+    CHECK(sj_vas_resolve(a.word, 8, WORLD_RW, &space) == SJ_EREADONLY);
+    CHECK(sj_vas_resolve(b.word, 8, WORLD_RW, &space) == SJ_OK);
     CHECK_OK(sj_vas_switch(NULL, 0, &patient));
     CHECK(world_try_attach(&ab, 0, &patient, &reading) == SJ_EINVAL);
     CHECK(world_try_attach(&ab, SJ_RIGHT_WRITE, &patient, &reading) == SJ_EINVAL);
@@ -376,8 +376,8 @@ static void a_private_segment_is_this_processs_alone(void)
     world_add(&ab, &a, WORLD_RW, SJ_WINDOW_ALL, true);
     struct sj_vas *vh = world_attach(&ab);
     memcpy(part.uuid, b.uuid, 16);
-    CHECK_OK(sj_seg_attach_private(vh, &part, &patient));
-    CHECK(sj_seg_attach_private(vh, &part, &patient) == SJ_EEXISTS);
+    CHECK_OK(sj_vas_add_private(vh, &part, &patient));
+    CHECK(sj_vas_add_private(vh, &part, &patient) == SJ_EEXISTS);
     CHECK(sj_vas_member(vh, 1, &segment) && segment.is_private);
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     CHECK(world_is_home(&a) && world_is_home(&b));
@@ -387,15 +387,15 @@ static void a_private_segment_is_this_processs_alone(void)
     part.segment_path = c.path;
     part.lock_path = c.lock;
     memcpy(part.uuid, c.uuid, 16);
-    CHECK(sj_seg_attach_private(vh, &part, &patient) == SJ_EADDRESS);
-    CHECK(sj_seg_detach_private(vh, c.uuid, &patient) == SJ_ENOTFOUND);
-    CHECK(sj_seg_detach_private(vh, a.uuid, &patient) == SJ_ENOTFOUND);
-    CHECK_OK(sj_seg_detach_private(vh, b.uuid, &patient));
+    CHECK(sj_vas_add_private(vh, &part, &patient) == SJ_EADDRESS);
+    CHECK(sj_vas_remove_private(vh, c.uuid, &patient) == SJ_ENOTFOUND);
+    CHECK(sj_vas_remove_private(vh, a.uuid, &patient) == SJ_ENOTFOUND);
+    CHECK_OK(sj_vas_remove_private(vh, b.uuid, &patient));
     CHECK(world_is_home(&b) && !sj_vas_member(vh, 1, &segment));
     CHECK_OK(sj_vas_switch(NULL, 0, &patient));
     CHECK(world_mapped(b.base, b.base + b.reserved) == 0);
     memcpy(part.uuid, b.uuid, 16);
-    CHECK(sj_seg_attach_private(vh, &part, &patient) == SJ_ENOTFOUND); /* c's path, b's uuid */
+    CHECK(sj_vas_add_private(vh, &part, &patient) == SJ_ENOTFOUND); /* c's path, b's uuid */
     CHECK_OK(sj_vas_detach(vh, &patient));
     world_is_clean();
 }

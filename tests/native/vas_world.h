@@ -130,6 +130,7 @@ static inline int world_try_attach(struct world_vas *vas, uint32_t rights,
                                    const struct sj_wait *wait, struct sj_vas **vh)
 {
     struct sj_vas_source source = {.name = "world",
+                                   .place = test_directory,
                                    .read = world_read,
                                    .generation = &vas->generation,
                                    .context = vas,
