@@ -81,9 +81,9 @@ static char chosen[SJ_HOME_MAX + 1];                         /* "": the default 
 static int absolute(const char *path, const char *below, char home[SJ_HOME_MAX + 1])
 {
     char working[PATH_MAX] = "";
-    if (path[0] == '~' && (path[1] == '/' || path[1] == '\0')) {
+    if (path[0] == '~') { /* other users' are for the shell */
         const char *user = getenv("HOME");
-        if (user != NULL && user[0] == '/')
+        if (user != NULL && user[0] == '/' && (path[1] == '/' || path[1] == '\0'))
             snprintf(working, sizeof working, "%s%s", user, path + 1);
     } else if (path[0] == '/' || getcwd(working, sizeof working) == NULL) {
         snprintf(working, sizeof working, "%s", path[0] == '/' ? path : "");

@@ -228,7 +228,7 @@ static uint64_t get_length(struct reader *from, uint8_t type, uint8_t first, int
                            const char *wanted)
 {
     int step = type - first;
-    if (step < 0 || widest >> step == 0)
+    if (step < 0 || step > 2 || widest >> step == 0)
         return no(from, wanted);
     return get_bytes(from, 1 << (step + (widest == 2)), wanted);
 }
