@@ -179,13 +179,14 @@ static int change_locked(const struct sj_catalog *catalog, const struct sj_vid *
         error = change(context, &record);
     if (error == SJ_OK)
         error = sj_record_check(&record);
-    if (error == SJ_OK)
+    if (error == SJ_OK) {
         error = sj_generation_open(catalog->home, vid->uuid, true, &generation);
-    if (error == SJ_OK || error == SJ_ENOTFOUND) {
-        sj_generation_begin(&generation);
-        error = publish(catalog->home, &record, &status);
-        sj_generation_end(&generation);
-        sj_generation_close(&generation);
+        if (error == SJ_OK || error == SJ_ENOTFOUND) {
+            sj_generation_begin(&generation);
+            error = publish(catalog->home, &record, &status);
+            sj_generation_end(&generation);
+            sj_generation_close(&generation);
+        }
     }
     free(record.segments);
     return error;
