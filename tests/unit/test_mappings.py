@@ -340,12 +340,17 @@ def test_a_store_opened_for_reading_refuses_every_change(
     writer.close()
 
 
-def test_opening_for_writing_after_reading_needs_the_reader_closed(home: Path) -> None:
-    sj.open("genes", home=home).close()
-    with sj.open("genes", "r", home=home):
-        with pytest.raises(sj.ReadOnlyError, match="close that first"):
-            sj.open("genes", "w", home=home)
-    sj.open("genes", "w", home=home).close()
+def test_a_process_writes_what_it_has_open_for_reading_too(home: Path) -> None:
+    with sj.open("genes", home=home) as store:
+        store.btree("t")[1] = "one"
+    with sj.open("genes", "r", home=home) as reader:
+        with sj.open("genes", "w", home=home) as writer:
+            writer.btree("t")[2] = "two"
+            assert dict(reader.btree("t").items()) == {1: "one", 2: "two"}
+        with pytest.raises(sj.ReadOnlyError):
+            reader.btree("t")[3] = "three"
+        with pytest.raises(sj.ReadOnlyError), reader.write():
+            pass
 
 
 # --- iterators and views are live ---------------------------------------------------------------
