@@ -23,6 +23,7 @@
     ├── StorePermissionError      PermissionError
     ├── AddressConflictError      OSError       EADDRINUSE
     ├── UncleanShutdownError      OSError       EUCLEAN
+    │   └── InDoubtError
     ├── UnsupportedError          OSError       EOPNOTSUPP
     ├── LibraryMissingError       ImportError
     ├── IdentityError             ValueError
@@ -57,6 +58,7 @@ __all__ = [
     "HoldError",
     "HoldUpgradeError",
     "IdentityError",
+    "InDoubtError",
     "InvalidArgumentError",
     "InvalidNameError",
     "LibraryMissingError",
@@ -215,6 +217,13 @@ class UncleanShutdownError(_SystemError):
     _errno = errno.EUCLEAN
 
 
+class InDoubtError(UncleanShutdownError):
+    """A process died in a transaction over several stores, and the one that decides is not there.
+
+    Until it is, nobody knows whether this store's part was committed.
+    """
+
+
 class UnsupportedError(_SystemError):
     """The kernel, the filesystem or the device does not have what was asked for."""
 
@@ -272,6 +281,7 @@ _CLASSES: dict[int, type[BaseException]] = {
     24: InvalidNameError,
     25: IdentityError,
     26: UnsupportedError,
+    27: InDoubtError,
 }
 
 

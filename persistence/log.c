@@ -27,6 +27,7 @@
 #include <stdlib.h>
 
 #include "persistence/checksum.h"
+#include "persistence/log_group.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
 #include "persistence/sums.h"
@@ -315,6 +316,7 @@ void sj_log_commit(struct sj_segment *segment)
 
 void sj_log_retire(struct sj_segment *segment)
 {
+    sj_log_withdraw(segment);
     store_generation(segment, sj_load(&segment->log->generation) + 1);
     release_extents(segment, 1);
 }
@@ -387,16 +389,20 @@ int sj_log_recover(struct sj_segment *segment)
     for (uint64_t i = 1; i < segment->log->extents; i++)
         if (!extent_is_log(segment, i, true))
             return sj_segment_damaged(segment, segment->log->extent[i].at, "an extent of the log");
-    int error = collect_entries(segment);
+    bool committed;
+    int error = sj_log_outcome(segment, &committed);
+    if (error == SJ_OK)
+        error = collect_entries(segment);
     if (error != SJ_OK)
         return error;
     struct sj_tx *tx = &segment->tx;
     sj_log_note_removal(segment);
-    for (uint32_t i = tx->entries.count; i > 0; i--)
+    for (uint32_t i = committed ? 0 : tx->entries.count; i > 0; i--)
         undo_entry(segment, (struct sj_log_entry *)(uintptr_t)tx->entries.items[i - 1]);
     /* The process may be one whose own thread died in the transaction. */
     sj_tx_forget(segment);
     tx->generation = sj_load(&segment->log->generation);
+    sj_log_withdraw(segment);
     sj_log_commit(segment);
     release_extents(segment, 1);
     return SJ_OK;

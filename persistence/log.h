@@ -39,7 +39,8 @@ void sj_log_retire(struct sj_segment *segment);
 /* Whether the log on media has entries: somebody died in a transaction. */
 bool sj_log_pending(const struct sj_segment *segment);
 
-/* Rolls the log on media back. Idempotent. SJ_ECORRUPT, SJ_ENOMEM. */
+/* Rolls the log on media back; or commits it, if it voted and that was decided (tx_group.h).
+ * Idempotent. SJ_ECORRUPT, SJ_ENOMEM, SJ_EINDOUBT. */
 int sj_log_recover(struct sj_segment *segment);
 
 /* The log header's and extents' addresses lie where they may. */

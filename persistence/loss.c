@@ -83,6 +83,12 @@ int sj_segment_lost(const struct sj_segment *segment)
                         "'%s': its lock file was cut short, or cannot be read, so nobody knows any "
                         "more who is inside: close the store in all processes and open it again",
                         segment->name);
+    if (segment->lost_at == SJ_LOST_OUTCOME)
+        return sj_error(SJ_EDAMAGED,
+                        "'%s': this process could not carry a transaction over several stores to "
+                        "its end here; the next one that comes in does: close the store and open "
+                        "it again",
+                        segment->name);
     if (segment->wal != NULL)
         return sj_error(SJ_EDAMAGED,
                         "'%s': its working image %s was cut short, or cannot be read; what was "

@@ -398,7 +398,9 @@ static void undo(struct sj_remains *remains)
         return;
     }
     int error = sj_log_recover(segment);
-    if (error != SJ_OK)
+    if (error == SJ_EINDOUBT)
+        note(remains, "%s: %s", text, sj_error_detail());
+    else if (error != SJ_OK)
         note(remains, "the log is damaged; %s: %s", text, sj_error_detail());
     else
         note(remains, "an unfinished transaction of a process that died is undone");

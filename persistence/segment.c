@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "persistence/log.h"
+#include "persistence/log_group.h"
 #include "persistence/loss.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
@@ -268,14 +269,23 @@ static int roll_back(struct sj_segment *segment)
     int error = sj_segment_sums_recover(segment);
     if (error == SJ_OK)
         error = sj_log_recover(segment);
+    if (error == SJ_OK)
+        (void)sj_log_settle(segment); /* its record stays while a member is not through */
     return error == SJ_OK ? flush_left(segment) : error;
+}
+
+/* Whether there is something that only recovery does away with. */
+static bool is_left(const struct sj_segment *segment)
+{
+    return sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL ||
+           (segment->writable && sj_log_has_record(segment));
 }
 
 int sj_segment_take_over(struct sj_segment *segment, bool first)
 {
     if (!sj_log_is_valid(segment))
         return sj_segment_damaged(segment, (uint64_t)(uintptr_t)segment->log, "a log header");
-    if (first && (sj_log_pending(segment) || segment->log->extents > 1 || segment->wal != NULL))
+    if (first && is_left(segment))
         return sj_segment_recover(segment);
     return first ? flush_left(segment) : SJ_OK;
 }

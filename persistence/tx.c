@@ -12,6 +12,7 @@
 
 #include "persistence/heap.h"
 #include "persistence/log.h"
+#include "persistence/log_group.h"
 #include "persistence/loss.h"
 #include "persistence/seam.h"
 #include "persistence/sums.h"
@@ -97,6 +98,7 @@ static void roll_back_all(struct sj_segment *segment)
 {
     if (SJ_LIKELY(!sj_segment_is_damaged(segment))) {
         sj_log_undo(segment, 0);
+        sj_log_withdraw(segment);
         sj_log_commit(segment);
     }
     sj_tx_forget(segment);
@@ -110,30 +112,36 @@ static void flush_fresh(const struct sj_segment *segment)
         sj_flush(segment->domain, (void *)(uintptr_t)fresh->items[i], fresh->items[i + 1]);
 }
 
-/* Carries the deferred frees out and commits; on failure all is rolled back. */
-static int commit_all(struct sj_segment *segment)
+/* Carries the deferred frees out; then all that the commit makes so is stored and flushed. */
+static inline int finish(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
     const struct sj_domain *domain = segment->domain;
     int error = SJ_OK;
     for (uint32_t i = 0; i < tx->frees.count && SJ_LIKELY(error == SJ_OK); i++)
         error = sj_heap_free_now(segment, tx->frees.items[i]);
-    if (SJ_LIKELY(error == SJ_OK)) {
-        if (SJ_UNLIKELY(tx->frees.count > 0 || tx->pending > 0))
-            sj_tx_ready(segment);
-        for (uint32_t i = 0; i < tx->frees.count; i++)
-            sj_heap_free_end(segment, tx->frees.items[i]);
-        if (SJ_UNLIKELY(domain->commit != NULL))
-            error = domain->commit(segment);
-    }
-    if (SJ_UNLIKELY(error != SJ_OK)) {
-        roll_back_all(segment);
+    if (SJ_UNLIKELY(error != SJ_OK))
         return error;
-    }
+    if (SJ_UNLIKELY(tx->frees.count > 0 || tx->pending > 0))
+        sj_tx_ready(segment);
+    for (uint32_t i = 0; i < tx->frees.count; i++)
+        sj_heap_free_end(segment, tx->frees.items[i]);
+    if (SJ_UNLIKELY(domain->commit != NULL))
+        error = domain->commit(segment);
+    if (SJ_UNLIKELY(error != SJ_OK))
+        return error;
     if (SJ_UNLIKELY(domain->flush != NULL)) {
         sj_log_flush_ranges(segment);
         flush_fresh(segment);
     }
+    return SJ_OK;
+}
+
+/* The store that commits. */
+static inline int conclude(struct sj_segment *segment)
+{
+    struct sj_tx *tx = &segment->tx;
+    const struct sj_domain *domain = segment->domain;
     if (SJ_UNLIKELY(segment->heap == SJ_TOUCH_WATCHED))
         sj_touch_changes(segment);
     sj_log_commit(segment);
@@ -147,10 +155,31 @@ static int commit_all(struct sj_segment *segment)
     return SJ_UNLIKELY(damaged) ? sj_segment_lost(segment) : SJ_OK;
 }
 
+int sj_tx_finish(struct sj_segment *segment)
+{
+    return finish(segment);
+}
+
+int sj_tx_conclude(struct sj_segment *segment)
+{
+    return conclude(segment);
+}
+
+/* Commits; on failure all is rolled back. */
+static int commit_all(struct sj_segment *segment)
+{
+    int error = finish(segment);
+    if (SJ_UNLIKELY(error != SJ_OK)) {
+        roll_back_all(segment);
+        return error;
+    }
+    return conclude(segment);
+}
+
 int sj_tx_commit(struct sj_segment *segment)
 {
     struct sj_tx *tx = &segment->tx;
-    SJ_ASSERT(tx->depth > 0 && !tx->in_op);
+    SJ_ASSERT(tx->depth > 0 && !tx->in_op && (tx->depth > 1 || tx->group == NULL));
     if (sj_segment_is_damaged(segment)) {
         sj_tx_abort(segment);
         return sj_segment_lost(segment);
@@ -187,6 +216,7 @@ void sj_tx_forget(struct sj_segment *segment)
     tx->pending = tx->late = tx->depth = 0;
     tx->epoch = 0;
     tx->in_op = false;
+    tx->group = NULL;
     sj_segment_forget_hints(segment);
 }
 

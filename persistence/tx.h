@@ -43,6 +43,7 @@
 #include "persistence/media_layout.h"
 
 struct sj_segment;
+struct sj_tx_group;
 
 #define SJ_TX_PENDING 48 /* words that wait for the log to be safe */
 
@@ -77,6 +78,7 @@ struct sj_tx {
     struct sj_tx_vector frees;   /* blocks to free at commit */
     struct sj_tx_vector fresh;   /* ranges stored to that are not in the log: address, bytes … */
     struct sj_tx_vector marks;   /* a savepoint: entries, frees, epoch */
+    const struct sj_tx_group *group; /* whose commit this one waits for; NULL: none */
 };
 
 /* Doubles a volatile vector of the transaction. SJ_ENOMEM. */
@@ -103,6 +105,11 @@ SJ_API int sj_tx_commit(struct sj_segment *segment);
 
 /* Undoes all since the matching begin. Cannot fail. */
 SJ_API void sj_tx_abort(struct sj_segment *segment);
+
+/* For tx_group.c, the two halves of a commit: all but the store that commits, after which an abort
+ * is still possible; and that store. Errors of sj_tx_commit; nothing is rolled back by them. */
+int sj_tx_finish(struct sj_segment *segment);
+int sj_tx_conclude(struct sj_segment *segment);
 
 /* Forgets the process's volatile state, whatever it was; the media is not touched. */
 void sj_tx_forget(struct sj_segment *segment);

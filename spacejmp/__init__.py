@@ -25,6 +25,7 @@ from spacejmp.persistence.errors import (
     HoldError,
     HoldUpgradeError,
     IdentityError,
+    InDoubtError,
     InvalidArgumentError,
     InvalidNameError,
     LibraryMissingError,
@@ -51,6 +52,7 @@ from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.store import Store, open
+from spacejmp.structures.transaction import transaction
 from spacejmp.vas import (
     Vas,
     seg_attach,
@@ -77,6 +79,7 @@ __all__ = [
     "HoldError",
     "HoldUpgradeError",
     "IdentityError",
+    "InDoubtError",
     "InvalidArgumentError",
     "InvalidNameError",
     "LibraryMissingError",
@@ -115,6 +118,7 @@ __all__ = [
     "seg_detach",
     "seg_find",
     "seg_list",
+    "transaction",
     "vas_create",
     "vas_ctl",
     "vas_delete",

@@ -136,6 +136,23 @@ cdef bytes path_of(path)
 cdef object segment_info(const sj_segment_info *info)
 
 
+# Of a wait: what a signal handler has raised goes to the list that is its context, and is raised.
+cdef int poll_signals(void *context) noexcept nogil
+cdef int raise_waited(int error, list raised) except -1
+
+
+# A timeout: < 0 for None, which waits for ever. ValueError.
+cdef double seconds_of(timeout) except? -2.0
+
+
+# Waits until the space that the thread is in again has its addresses.
+cdef int return_home() except -1
+
+
+# The asyncio task that runs in this thread, or None.
+cdef object current_task()
+
+
 # What sj_leave has returned: waits for the space that is current again, or raises.
 cdef int after_leaving(int error) except -1
 
@@ -154,6 +171,7 @@ cdef class Space:
 
     cdef int enter_slowly(self, bint write, double timeout, int error) except -1
     cdef int refuse_write(self) except -1
+    cdef void begin_waiting(self) noexcept
 
     cdef inline int enter_read(self) except -1:
         """One operation's read hold; ended by leave()."""

@@ -215,10 +215,7 @@ cdef class Space:
         cdef sj_wait wait = sj_wait(timeout, poll_signals, <void *>raised)
         if error != SJ_EBUSY:
             return raise_error(error)
-        if self.forks != sj_space_forks():  # those who waited then do so in the parent
-            self.forks = sj_space_forks()
-            self.waiting = 0
-        self.waiting += 1
+        self.begin_waiting()
         with nogil:
             if write:
                 error = sj_enter_write(self.space, &wait)
@@ -228,6 +225,13 @@ cdef class Space:
         if error != SJ_OK:
             return raise_waited(error, raised)
         return 0
+
+    cdef void begin_waiting(self) noexcept:
+        """A thread waits for the lock without the GIL, until it lowers `waiting` again."""
+        if self.forks != sj_space_forks():  # those who waited then do so in the parent
+            self.forks = sj_space_forks()
+            self.waiting = 0
+        self.waiting += 1
 
     cdef int refuse_write(self) except -1:
         raise ReadOnlyError(
@@ -310,7 +314,7 @@ cdef class Space:
         return self.space is not NULL and sj_current() is self.space
 
 
-cdef object _current_task():
+cdef object current_task():
     """The asyncio task that runs in this thread, or None."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or asyncio._get_running_loop() is None:
@@ -359,7 +363,7 @@ cdef class Hold:
         self.space = owner.space
         self.forks = sj_space_forks()
         self.doomed = False
-        self.task = _current_task()
+        self.task = current_task()
         return self
 
     def __exit__(self, exc_type, exc_value, traceback):
@@ -370,7 +374,7 @@ cdef class Hold:
         if self.forks != sj_space_forks():
             self.space = NULL
             return False  # the child of a fork holds nothing
-        if sj_current() is not space or self.task is not _current_task():
+        if sj_current() is not space or self.task is not current_task():
             raise HoldError(
                 "a hold belongs to one thread and one task, and holds end in the order opposite to "
                 "that in which they began: do not hold a store across an await or a yield; this "

@@ -40,6 +40,7 @@ BUILTINS = {
     "StorePermissionError": (PermissionError,),
     "AddressConflictError": (OSError,),
     "UncleanShutdownError": (OSError,),
+    "InDoubtError": (OSError,),
     "UnsupportedError": (OSError,),
     "LibraryMissingError": (ImportError,),
     "IdentityError": (ValueError,),

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_group_doubt.c: what is left of a transaction over several segments whose process died: a
+ * member whose decider is not there, is another one or is damaged; records that stay, and that are
+ * in the way; answers that are not durable yet.
+ */
+#include "group_world.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static ino_t synced;
+
+int __wrap_fsync(int fd)
+{
+    struct stat status;
+    CHECK(fstat(fd, &status) == 0);
+    synced = status.st_ino;
+    return __real_fsync(fd);
+}
+
+#ifdef SJ_SEAM
+
+/* ------------------------------------------------------------------ where a member is left */
+
+static uint64_t *watched_word;
+static int watched_left;
+
+/* Dies before the `watched_left`-th store to a word. */
+static void die_at_word(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event == SJ_SEAM_STORE && at == watched_word && watched_left-- == 0)
+        _exit(77);
+}
+
+/* A child dies in a group over the masked places, before the store to that word. */
+static void die_before(uint32_t mask, uint64_t *word, uint64_t value)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        watched_word = word;
+        watched_left = 0;
+        sj_seam_hook = die_at_word;
+        (void)change(mask, value);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+}
+
+/* The group is decided by a, and b is not through. */
+static void die_decided(uint64_t value)
+{
+    die_before(3, &place[1].segment->log->generation, value);
+    CHECK(has_record(&place[0]) && sj_log_pending(place[1].segment));
+}
+
+/* The store is left by its process, as if that had died. */
+static void leave_mapped(struct place *at)
+{
+    sj_segment_unguard(at->segment);
+    CHECK(munmap(at->segment->base, at->segment->reserved) == 0);
+    at->segment = NULL; /* the rest is lost with the process */
+}
+
+static int open_error(const struct place *at)
+{
+    struct sj_segment *segment;
+    int error = sj_segment_open(at->path, true, true, false, &segment);
+    CHECK(error != SJ_OK);
+    return error;
+}
+
+static void move(const char *from, const char *suffix, bool there)
+{
+    char other[200];
+    snprintf(other, sizeof other, "%s%s", from, suffix);
+    CHECK((there ? rename(from, other) : rename(other, from)) == 0);
+}
+
+static void a_member_without_its_decider_is_in_doubt(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    leave_mapped(&place[1]);
+    unmap_place(&place[0]);
+    move(place[0].path, ".away", true);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(link(place[2].path, place[0].path) == 0); /* another segment in its place */
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(unlink(place[0].path) == 0 && symlink("a.away", place[0].path) == 0);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(unlink(place[0].path) == 0 && mkdir(place[0].path, 0700) == 0);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(rmdir(place[0].path) == 0 && mkfifo(place[0].path, 0600) == 0);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(unlink(place[0].path) == 0);
+    move(place[0].path, ".away", false);
+    map_place(&place[1], false);
+    CHECK(place[1].word[0] == 2);
+    map_place(&place[0], false);
+    CHECK(place[0].word[0] == 2 && !has_record(&place[0]));
+    remove_places();
+}
+
+static void a_member_in_doubt_is_rolled_back_when_that_is_accepted(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    leave_mapped(&place[1]);
+    unmap_place(&place[0]);
+    move(place[0].path, ".away", true);
+    map_place(&place[1], true);
+    CHECK(place[1].word[0] == 1);
+    move(place[0].path, ".away", false);
+    map_place(&place[0], false);
+    CHECK(place[0].word[0] == 2 && !has_record(&place[0]));
+    CHECK_OK(change(3, 3));
+    remove_places();
+}
+
+/* Writes over a word of a file's log header. */
+static void overwrite(const struct place *at, size_t offset, uint64_t value)
+{
+    char command[300];
+    uint64_t before;
+    snprintf(command, sizeof command, "%s", at->path);
+    FILE *file = fopen(command, "r+");
+    CHECK(file != NULL && fseek(file, (long)(SJ_LOG_AT + offset), SEEK_SET) == 0);
+    CHECK(fread(&before, sizeof before, 1, file) == 1 && before != value);
+    CHECK(fseek(file, (long)(SJ_LOG_AT + offset), SEEK_SET) == 0);
+    CHECK(fwrite(&value, sizeof value, 1, file) == 1 && fclose(file) == 0);
+}
+
+static void a_damaged_record_is_no_answer(void)
+{
+    static const size_t offsets[] = {
+        offsetof(struct sj_log_record, generation), offsetof(struct sj_log_record, bytes),
+        offsetof(struct sj_log_record, checksum), offsetof(struct sj_log_record, member),
+        offsetof(struct sj_log_record, member) + 24};
+    for (uint32_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        make_places();
+        CHECK_OK(change(7, 1));
+        die_decided(2);
+        leave_mapped(&place[1]);
+        overwrite(&place[0], offsetof(struct sj_log, record) + offsets[i], 0x123456789ull);
+        CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+        set(&place[0], 3, 1); /* the decider goes on, and the answer stays the same */
+        CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+        CHECK_OK(sj_segment_recover(place[0].segment));
+        CHECK(!has_record(&place[0]));
+        CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+        map_place(&place[1], true);
+        CHECK(place[1].word[0] == 1);
+        remove_places();
+    }
+}
+
+/* A vote that leads nowhere, with a checksum that fits. */
+static void a_hostile_vote_is_damage(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    struct sj_log_vote *vote = &place[1].segment->log->vote;
+    struct sj_log_vote whole = *vote;
+    uint64_t generation = place[1].segment->log->generation;
+    CHECK(vote->generation == generation);
+    overwrite(&place[1], offsetof(struct sj_log, vote.path), 0x6161616161616161ull);
+    leave_mapped(&place[1]); /* a vote that is torn says nothing */
+    map_place(&place[1], false);
+    CHECK(place[1].word[0] == 1 && place[1].segment->log->generation == generation + 1);
+    CHECK(memcmp(&place[1].segment->log->vote, &whole, sizeof whole) != 0);
+    remove_places();
+}
+
+/* ------------------------------------------------------------------ records */
+
+static void a_record_stays_until_its_members_are_through(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2); /* a has a record; b waits */
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    CHECK(has_record(&place[0]));
+    CHECK_OK(change(5, 3)); /* c decides */
+    is_all(5, 3);
+    CHECK(has_record(&place[0]) && !has_record(&place[2]));
+    die_before(5, &place[0].segment->log->generation, 4);
+    CHECK(place[2].segment->log->record.generation != 0); /* c has one too, and a waits */
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    is_all(5, 4);
+    CHECK_OK(change(5, 5)); /* a is through: c's place is free again */
+    CHECK(has_record(&place[0]) && !has_record(&place[2]));
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    CHECK(place[1].word[0] == 2);
+    CHECK_OK(change(3, 6));
+    CHECK(!has_record(&place[0]));
+    remove_places();
+}
+
+static void without_room_for_a_record_all_is_rolled_back(void)
+{
+    make_places();
+    CHECK_OK(change(15, 1));
+    die_decided(2);
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    die_before(12, &place[3].segment->log->generation, 3);
+    CHECK_OK(sj_segment_recover(place[2].segment));
+    CHECK(has_record(&place[0]) && has_record(&place[2]));
+    CHECK(change(5, 4) == SJ_EBUSY);
+    CHECK(strstr(sj_error_detail(), " d, ") != NULL); /* the store that has to be opened */
+    CHECK(place[0].word[0] == 2 && place[2].word[0] == 3);
+    set(&place[0], 0, 5); /* a single one needs no record */
+    CHECK_OK(sj_segment_recover(place[3].segment));
+    CHECK(place[3].word[0] == 3);
+    CHECK_OK(change(5, 6));
+    CHECK(has_record(&place[0]) && !has_record(&place[2]));
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    is_all(2, 2);
+    remove_places();
+}
+
+static void a_member_that_was_away_gets_no_wrong_answer(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    leave_mapped(&place[1]);
+    move(place[1].path, ".away", true);
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    CHECK(!has_record(&place[0])); /* nobody can be told any more */
+    CHECK_OK(change(5, 3));
+    move(place[1].path, ".away", false);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    map_place(&place[1], true);
+    CHECK(place[1].word[0] == 1);
+    CHECK_OK(change(7, 4));
+    remove_places();
+}
+
+/* ------------------------------------------------------------------ durability "power" */
+
+static ino_t synced_before;
+
+static void note_sync(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event == SJ_SEAM_STORE && at == watched_word)
+        synced_before = synced;
+}
+
+/* The file synced last when the word is stored by the recovery. */
+static ino_t synced_at(struct sj_segment *segment, uint64_t *word)
+{
+    watched_word = word;
+    synced = synced_before = 0;
+    sj_seam_hook = note_sync;
+    CHECK_OK(sj_segment_recover(segment));
+    sj_seam_hook = NULL;
+    return synced_before;
+}
+
+/* What a dead process stored need not be on the media when another one sees it. */
+static void an_answer_is_durable_before_it_is_acted_upon(void)
+{
+    power = true;
+    test_use_dax();
+    make_places();
+    CHECK_OK(change(3, 1));
+    die_decided(2);
+    CHECK(synced_at(place[1].segment, &place[1].segment->log->generation) ==
+          place[0].segment->inode);
+    CHECK(synced_at(place[0].segment, &place[0].segment->log->record.generation) ==
+          place[1].segment->inode);
+    is_all(3, 2);
+    power = false;
+    unmap_place(&place[2]);
+    CHECK(unlink(place[2].path) == 0);
+    make_place(2, "c");
+    struct sj_tx_group mixed = group_of(7);
+    CHECK(sj_tx_group_begin(&mixed) == SJ_EINVAL);
+    remove_places();
+}
+
+#endif
+
+int main(void)
+{
+    test_begin();
+#ifdef SJ_SEAM
+    a_member_without_its_decider_is_in_doubt();
+    a_member_in_doubt_is_rolled_back_when_that_is_accepted();
+    a_damaged_record_is_no_answer();
+    a_hostile_vote_is_damage();
+    a_record_stays_until_its_members_are_through();
+    without_room_for_a_record_all_is_rolled_back();
+    a_member_that_was_away_gets_no_wrong_answer();
+    an_answer_is_durable_before_it_is_acted_upon();
+#else
+    printf("needs -DSJ_SEAM\n");
+    return synced == 0 ? 77 : 1;
+#endif
+    return 0;
+}
