@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "persistence/checksum.h"
@@ -52,7 +51,7 @@ static uint64_t record_checksum(const uint8_t uuid[16], const struct sj_log_reco
 /* Whether a copy of a record is what somebody wrote; `uuid`: of the segment it was read from. */
 static bool record_is_whole(const struct sj_log_record *record, const uint8_t uuid[16])
 {
-    return record->bytes <= SJ_LOG_RECORD_BYTES && record->bytes % 8 == 0 &&
+    return record->bytes <= SJ_LOG_RECORD_BYTES &&
            record->checksum == record_checksum(uuid, record);
 }
 
@@ -138,7 +137,7 @@ static int path_between(const struct sj_segment *from, const struct sj_segment *
 
 static bool is_path(const char *path, uint64_t bytes)
 {
-    return bytes > 0 && bytes <= SJ_LOG_PATH_MAX && path[0] != '/' && strnlen(path, bytes) == bytes;
+    return bytes > 0 && bytes <= SJ_LOG_PATH_MAX && strnlen(path, bytes) == bytes;
 }
 
 /* Opens the file of the segment with that uuid. SJ_ENOTFOUND: there is none under that path. */
@@ -146,7 +145,6 @@ static int open_other(const struct sj_segment *segment, const char *path, const 
                       int *opened)
 {
     char whole[PATH_MAX];
-    struct stat status;
     struct sj_super super;
     uint64_t which;
     if (snprintf(whole, sizeof whole, "%.*s%s", (int)directory_bytes(segment), segment->sums_path,
@@ -156,13 +154,7 @@ static int open_other(const struct sj_segment *segment, const char *path, const 
     if (fd < 0)
         return errno == ENOTDIR ? sj_error(SJ_ENOTFOUND, "%s: is not there", whole)
                                 : sj_segment_failed(whole, "open");
-    int error = SJ_OK;
-    if (fstat(fd, &status) != 0)
-        error = sj_segment_failed(whole, "fstat");
-    else if (!S_ISREG(status.st_mode))
-        error = sj_error(SJ_EFORMAT, "%s: not a regular file", whole);
-    else
-        error = sj_super_read(fd, whole, &super, &which);
+    int error = sj_super_read(fd, whole, &super, &which);
     if (error == SJ_OK && memcmp(super.uuid, uuid, sizeof super.uuid) != 0)
         error = sj_error(SJ_ENOTFOUND, "%s: another segment has taken its place", whole);
     if (error == SJ_OK)
@@ -332,7 +324,7 @@ void sj_log_record_end(struct sj_segment *decider)
 }
 
 /* Whoever asks for that generation, or an earlier one, gets no answer any more. */
-static void forget(struct sj_segment *segment, uint64_t generation)
+static void note_forgotten(struct sj_segment *segment, uint64_t generation)
 {
     uint64_t *forgotten = &segment->log->forgotten;
     if (*forgotten < generation)
@@ -355,7 +347,7 @@ void sj_log_withdraw(struct sj_segment *segment)
     if (SJ_LIKELY(!sj_log_has_record(segment)) || record_counts(segment, &whole))
         return;
     if (!whole) /* torn, or damaged: then others may ask for what it was */
-        forget(segment, sj_load(&segment->log->generation) - 1);
+        note_forgotten(segment, sj_load(&segment->log->generation) - 1);
     sj_log_record_end(segment);
     sj_fence(segment->domain);
 }
@@ -384,20 +376,18 @@ static int look_at_all(const struct sj_segment *segment, const struct sj_log_rec
 {
     *gone = false;
     for (uint64_t at = 0; at < record->bytes;) {
-        struct sj_log_member member;
+        struct sj_log_member member = {.path_bytes = 0};
         char path[SJ_LOG_PATH_MAX + 1] = {0};
         enum member_state state;
         uint64_t rest = record->bytes - at;
+        const uint8_t *place = record->member + at;
         if (rest >= sizeof member)
-            memcpy(&member, record->member + at, sizeof member);
-        if (rest < sizeof member || member.path_bytes > rest - sizeof member ||
-            member.path_bytes > SJ_LOG_PATH_MAX)
+            memcpy(&member, place, sizeof member);
+        if (member.path_bytes > rest - sizeof member ||
+            !is_path((const char *)place + sizeof member, member.path_bytes))
             return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&segment->log->record,
                                       "the members of a record");
-        memcpy(path, record->member + at + sizeof member, member.path_bytes);
-        if (!is_path(path, member.path_bytes))
-            return sj_segment_damaged(segment, (uint64_t)(uintptr_t)&segment->log->record,
-                                      "the path of a segment");
+        memcpy(path, place + sizeof member, member.path_bytes);
         int error = look_at(segment, &member, path, &state);
         if (error != SJ_OK)
             return error;
@@ -426,7 +416,7 @@ int sj_log_settle(struct sj_segment *segment)
     if (error != SJ_OK)
         return error;
     if (gone)
-        forget(segment, record.generation);
+        note_forgotten(segment, record.generation);
     sj_log_record_end(segment);
     return SJ_OK;
 }

@@ -51,9 +51,11 @@ Killer = tuple[str, ...]
 POWER: Killer = ("explore", "--mode", "power-line", "--cap", "16", "--deep", "1", "--looks", "1")
 SHORT: Killer = ("explore", "--cap", "16", "--deep", "1", "--looks", "1")
 HEAP: Killer = ("explore", "--world", "heap", "--cap", "64", "--looks", "50", "--random", "12")
+GROUP: Killer = ("explore", "--world", "group", "--cap", "64", "--looks", "40")
 LONG: Killer = ("explore", "--cap", "64", "--looks", "50", "--random", "12")
 FUZZ: Killer = ("fuzz", "--images", "4000")
-FUZZ_LONG: Killer = ("fuzz", "--images", "60000")
+FUZZ_GROUP: Killer = ("explore", "--world", "group", "--cap", "64", "--looks", "40")
+LONG: Killer = ("fuzz", "--images", "60000")
 
 
 def tests(names: str) -> tuple[Killer, ...]:
@@ -65,6 +67,7 @@ def tests(names: str) -> tuple[Killer, ...]:
 # check that is missing.
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("/lock", None, tests("lock")),
+    ("group", None, (*tests("group group_doubt"), GROUP)),
     ("wal_sums", None, tests("wal_sums sums_crash")),
     ("wal_", True, tests("wal_damage wal_crash wal_sums")),
     ("wal_", None, tests("wal_damage wal_crash wal_log wal_kill syncs wal_sums sums_crash")),
@@ -106,14 +109,14 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
             *tests("sums dax"),
             POWER,
             HEAP,
-            *tests("tx fences"),
+            *tests("tx fences group group_doubt"),
         ),
     ),
 )
 PROGRAMS = (
-    *tests("btree btree_crash btree_damage damage dax entry explore fences hashmap hashmap_crash"),
-    *tests("hashmap_damage heap hostile lock log_damage segment sums sums_crash syncs"),
-    *tests("tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
+    *tests("btree btree_crash btree_damage damage dax entry explore fences group group_doubt"),
+    *tests("hashmap hashmap_crash hashmap_damage heap hostile lock log_damage segment sums"),
+    *tests("sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
 )
 
 

@@ -221,14 +221,14 @@ static void walk(struct level *level, uint32_t from)
 
 /* Recovers the image that memory is, as a process of level `next`, and finds out what is in it:
  * the state before or after, which are known; or something that has to be looked at. */
-static uint64_t recover(const struct level *level, struct level *next)
+static uint64_t recover_in(uint32_t order, const struct level *level, struct level *next)
 {
     uint64_t digest;
-    process_start(&next->process, now.opened, now.world);
+    process_start(&next->process, now.world);
     next->trace.count = next->operations = 0;
     trace_current = &next->trace;
     trace_add(trace_current, TRACE_MARK, 0, 0);
-    int error = process_attach(&next->process);
+    int error = process_attach(&next->process, order);
     trace_current = NULL;
     if (error != SJ_OK) {
         char text[700];
@@ -236,13 +236,28 @@ static uint64_t recover(const struct level *level, struct level *next)
         violation(text);
     }
     uint32_t mark = level->media.mark;
-    for (uint32_t i = mark / 2; i <= mark / 2 + mark % 2; i++)
+    for (uint32_t i = mark / 2; i <= mark / 2 + mark % 2 && now.world->disturb == NULL; i++)
         if (use_equals(&level->use, now.opened, i))
             return level->model[i].digest;
     if (!table_get(&now.contents, trace_sum.data, &digest)) {
         digest = examine(&next->process);
         table_put(&now.contents, trace_sum.data, digest);
         __atomic_add_fetch(&explore_totals->examined, 1, __ATOMIC_RELAXED);
+    }
+    return digest;
+}
+
+/* The same in every order that there is: they come to the same. Memory is what the last one, which is
+ * drawn, has left. */
+static uint64_t recover(const struct level *level, struct level *next)
+{
+    uint32_t orders = process_orders(now.world),
+             last = orders == 1 ? 0 : (uint32_t)(draw() % orders);
+    uint64_t digest = recover_in((last + 1) % orders, level, next);
+    for (uint32_t i = 2; i <= orders; i++) {
+        trace_undo(&next->trace);
+        if (recover_in((last + i) % orders, level, next) != digest)
+            violation("what is there depends on the order of recovery");
     }
     return digest;
 }
@@ -377,18 +392,18 @@ void explore_world(const struct world *world, const struct explore_mode *mode,
     memset(&now.contents, 0, sizeof now.contents);
     memset(&level->model[0], 0, sizeof level->model[0]);
     level->operations = level->trace.count = 0;
-    now.opened = explored_open(mode->granule != 0, options->seed);
+    now.opened = explored_open(mode->granule != 0, world->disturb != NULL, options->seed);
     now.world = world;
     for (uint32_t i = 0; i <= EXPLORE_DEPTH_MAX; i++)
         level_set_up(i);
-    process_start(&level->process, now.opened, world);
+    process_start(&level->process, world);
     world->seed(&level->process, &level->model[0]);
-    explored_settle(now.opened);
+    explored_settle();
     if (examine(&level->process) != level->model[0].digest)
         violation("the seed state is not the model's");
     use_mark(&level->use, now.opened, 0);
     if (is_wanted(0, first))
         descend(first);
     now.world = NULL;
-    explored_close(now.opened);
+    explored_close();
 }

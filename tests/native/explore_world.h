@@ -2,8 +2,8 @@
 /*
  * explore_world.h: what the explorer runs: worlds, their operations, and what must hold.
  *
- * A world is a segment with some structures in it and an alphabet of operations. An operation
- * changes the segment and, beside it, a model: a plain table that says what must be in it. So for
+ * A world is a segment, or two, with some structures in it and an alphabet of operations. An
+ * operation changes the segment and, beside it, a model: a plain table that says what must be in it. So for
  * any crash image there are one or two models that its contents may equal.
  *
  * How to add one: fill in a `struct world`, with its seed, operations and examination, in a
@@ -37,6 +37,7 @@ struct world;
 /* One process that has the segment open: its volatile state. */
 struct process {
     struct sj_segment segment;
+    struct sj_segment second; /* of a world that has two */
     const struct world *world;
     struct {
         bool open;
@@ -63,6 +64,9 @@ struct world {
     uint32_t operations;
     /* Fills the fresh segment. */
     void (*seed)(struct process *process, struct model *model);
+    /* Changes a segment, 0 or 1, that has been recovered while the other one has not; the model says
+     * nothing of it. NULL: the world has one segment. */
+    void (*disturb)(struct process *process, uint32_t side);
     /* Verifies everything and gives the digest of what is there. SJ_ECORRUPT and such. */
     int (*examine)(struct process *process, uint64_t *digest);
 };
@@ -72,6 +76,7 @@ struct world {
 /* Each appends its worlds to the `count` ones there are, and says how many there are then. */
 uint32_t map_worlds(struct world *worlds, uint32_t count);
 uint32_t heap_worlds(struct world *worlds, uint32_t count);
+uint32_t group_worlds(struct world *worlds, uint32_t count);
 
 /* What went wrong while an operation ran, or was a requirement of the explorer: ends the run. */
 _Noreturn void explore_fail(const char *file, int line, const char *what);

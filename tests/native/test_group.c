@@ -191,6 +191,16 @@ static void lose(enum sj_seam_event event, void *at, uint64_t value)
         CHECK(sj_segment_freeze(place[lost_place].segment, SJ_LOST_LOCK));
 }
 
+static uint64_t *watched;
+
+/* The same before the store to a word. */
+static void lose_at_word(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event == SJ_SEAM_STORE && at == watched)
+        CHECK(sj_segment_freeze(place[lost_place].segment, SJ_LOST_LOCK));
+}
+
 /* Both are left by their process, and opened again. */
 static void open_again(bool second_first)
 {
@@ -238,6 +248,72 @@ static void a_loss_at_any_store_leaves_all_or_nothing(void)
     remove_places();
 }
 
+/* ------------------------------------------------------------------ segments that stay away */
+
+static uint64_t uses_left;
+
+static int use(void *context, uint32_t number)
+{
+    (void)context, (void)number;
+    return uses_left-- == 0 ? sj_error(SJ_ENOMEM, "it does not come to its addresses") : SJ_OK;
+}
+
+/* A segment cannot be brought to its addresses, whenever that is tried. */
+static void a_segment_that_stays_away_costs_nothing(void)
+{
+    uint64_t value = 1, failed = 0, committed = 0;
+    make_places();
+    CHECK_OK(change(3, value));
+    for (uint64_t uses = 0;; uses++) {
+        struct sj_tx_group group = group_of(3);
+        group.use = use;
+        uses_left = uses;
+        int error = sj_tx_group_begin(&group);
+        if (error == SJ_OK) {
+            set(&place[0], 0, value + 1);
+            set(&place[1], 0, value + 1);
+            error = sj_tx_group_commit(&group);
+        }
+        bool done = uses_left < UINT64_MAX / 2;
+        CHECK(!done || error == SJ_OK);
+        open_again(uses % 2 != 0);
+        CHECK(place[0].word[0] == place[1].word[0]);
+        CHECK(place[0].word[0] - value <= (error == SJ_OK || error == SJ_EDAMAGED));
+        CHECK(error != SJ_OK || place[0].word[0] == value + 1);
+        committed += error == SJ_EDAMAGED && place[0].word[0] == value + 1;
+        failed += error == SJ_ENOMEM;
+        value = place[0].word[0];
+        if (done)
+            break;
+    }
+    CHECK(failed > 3 && committed > 0);
+    remove_places();
+}
+
+/* The decider loses bytes as it decides, and its file is not there to tell. */
+static void nobody_can_tell(void)
+{
+    char away[200];
+    make_places();
+    CHECK_OK(change(3, 1));
+    snprintf(away, sizeof away, "%s.away", place[0].path);
+    CHECK(rename(place[0].path, away) == 0);
+    lost_place = 0;
+    watched = &place[0].segment->log->generation;
+    struct sj_tx_group group = group_of(3);
+    CHECK_OK(sj_tx_group_begin(&group));
+    set(&place[0], 0, 2);
+    set(&place[1], 0, 2);
+    sj_seam_hook = lose_at_word;
+    CHECK(sj_tx_group_commit(&group) == SJ_EDAMAGED);
+    sj_seam_hook = NULL;
+    CHECK(sj_segment_is_damaged(place[1].segment) && sj_tx_depth(place[1].segment) == 0);
+    CHECK(rename(away, place[0].path) == 0);
+    open_again(true);
+    is_all(3, 1);
+    remove_places();
+}
+
 #endif
 
 int main(void)
@@ -250,6 +326,8 @@ int main(void)
 #ifdef SJ_SEAM
     a_death_at_any_store_leaves_all_or_nothing();
     a_loss_at_any_store_leaves_all_or_nothing();
+    a_segment_that_stays_away_costs_nothing();
+    nobody_can_tell();
 #endif
     return 0;
 }

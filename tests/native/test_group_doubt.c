@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "persistence/checksum.h"
+
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
@@ -156,6 +158,8 @@ static void a_damaged_record_is_no_answer(void)
         CHECK(open_error(&place[1]) == SJ_EINDOUBT);
         set(&place[0], 3, 1); /* the decider goes on, and the answer stays the same */
         CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+        if (i % 2 == 0)
+            CHECK_OK(change(5, 3));
         CHECK_OK(sj_segment_recover(place[0].segment));
         CHECK(!has_record(&place[0]));
         CHECK(open_error(&place[1]) == SJ_EINDOUBT);
@@ -165,21 +169,129 @@ static void a_damaged_record_is_no_answer(void)
     }
 }
 
-/* A vote that leads nowhere, with a checksum that fits. */
-static void a_hostile_vote_is_damage(void)
+static void a_decider_that_is_cut_short_is_no_answer(void)
 {
     make_places();
     CHECK_OK(change(7, 1));
     die_decided(2);
-    struct sj_log_vote *vote = &place[1].segment->log->vote;
-    struct sj_log_vote whole = *vote;
-    uint64_t generation = place[1].segment->log->generation;
-    CHECK(vote->generation == generation);
-    overwrite(&place[1], offsetof(struct sj_log, vote.path), 0x6161616161616161ull);
-    leave_mapped(&place[1]); /* a vote that is torn says nothing */
-    map_place(&place[1], false);
-    CHECK(place[1].word[0] == 1 && place[1].segment->log->generation == generation + 1);
-    CHECK(memcmp(&place[1].segment->log->vote, &whole, sizeof whole) != 0);
+    leave_mapped(&place[1]);
+    leave_mapped(&place[0]);
+    CHECK(truncate(place[0].path, SJ_LOG_AT + 4) == 0);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(truncate(place[0].path, SJ_PAGE) == 0);
+    CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    map_place(&place[1], true);
+    remove_places();
+}
+
+static uint64_t seed_of(const struct sj_segment *segment)
+{
+    uint64_t word[2];
+    memcpy(word, segment->uuid, sizeof word);
+    return sj_mix(word[0] ^ SJ_MIX_A, word[1] ^ SJ_MIX_B);
+}
+
+static void seal_vote(struct sj_segment *segment)
+{
+    struct sj_log_vote *vote = &segment->log->vote;
+    vote->checksum = sj_checksum(seed_of(segment), (const uint64_t *)vote,
+                                 offsetof(struct sj_log_vote, checksum) / 8);
+}
+
+static void seal_record(struct sj_segment *segment)
+{
+    struct sj_log_record *record = &segment->log->record;
+    uint64_t seed = sj_checksum_step(seed_of(segment), record->generation, record->bytes);
+    record->checksum = sj_checksum(seed, (const uint64_t *)record->member, record->bytes / 8);
+}
+
+/* Votes that lead nowhere, with a checksum that fits, and one that does not. */
+static void a_hostile_vote_is_damage(void)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *path;
+    } hostile[] = {{0, ""}, {1, ""}, {1, "ab"}, {256, "a"}, {UINT64_MAX, "a"}};
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    struct sj_segment *segment = place[1].segment;
+    struct sj_log_vote *vote = &segment->log->vote, whole = *vote;
+    for (uint32_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        *vote = whole;
+        vote->path_bytes = hostile[i].bytes;
+        memset(vote->path, 0, sizeof vote->path);
+        memcpy(vote->path, hostile[i].path, strlen(hostile[i].path));
+        seal_vote(segment);
+        CHECK(sj_segment_recover(segment) == SJ_ECORRUPT);
+    }
+    memset(vote->path, 'a', sizeof vote->path); /* which has no end */
+    vote->path_bytes = sizeof vote->path;
+    seal_vote(segment);
+    CHECK(sj_segment_recover(segment) == SJ_ECORRUPT);
+    *vote = whole;
+    vote->path[1] = 'x'; /* torn: it says nothing */
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(place[1].word[0] == 1 && segment->log->generation == whole.generation + 1);
+    *vote = whole; /* of an earlier generation: neither */
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(place[1].word[0] == 1);
+    remove_places();
+}
+
+/* A member whose file is a copy of another one's header votes for nobody. */
+static void what_another_segment_wrote_does_not_count(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    struct sj_segment *segment = place[1].segment;
+    memcpy(segment->uuid, "somebody else...", sizeof segment->uuid);
+    CHECK_OK(sj_segment_recover(segment));
+    CHECK(place[1].word[0] == 1);
+    remove_places();
+}
+
+/* Members that lead nowhere: the record stays, and another segment decides. */
+static void a_hostile_record_stands_in_nobodys_way(void)
+{
+    static const struct {
+        size_t offset;
+        uint64_t value;
+    } hostile[] = {{offsetof(struct sj_log_record, member) + 24, 0},
+                   {offsetof(struct sj_log_record, member) + 24, UINT64_MAX},
+                   {offsetof(struct sj_log_record, member) + 24, 300},
+                   {offsetof(struct sj_log_record, member) + 24, 8},
+                   {offsetof(struct sj_log_record, member) + 32, 0x2f},
+                   {offsetof(struct sj_log_record, bytes), 8}};
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    struct sj_segment *segment = place[0].segment;
+    struct sj_log_record *record = &segment->log->record, whole = *record;
+    for (uint32_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
+        *record = whole;
+        memcpy((char *)record + hostile[i].offset, &hostile[i].value, sizeof(uint64_t));
+        seal_record(segment);
+        CHECK_OK(change(5, 10 + i));
+        CHECK(record->generation == whole.generation);
+        CHECK_OK(sj_segment_recover(segment));
+        CHECK(record->generation == whole.generation);
+    }
+    *record = whole; /* a name goes on behind the end of the record */
+    record->member[24] = 3;
+    memcpy(record->member + 32, "bxyz", 4);
+    record->bytes = 32;
+    seal_record(segment);
+    CHECK_OK(change(5, 20));
+    CHECK(record->generation == whole.generation);
+    for (uint64_t bytes = whole.bytes + 4; bytes < UINT64_MAX / 2; bytes *= 1000) {
+        *record = whole; /* not whole: it is given up, and nobody gets an answer any more */
+        record->bytes = bytes;
+        CHECK_OK(sj_segment_recover(segment));
+        CHECK(record->generation == 0 && segment->log->forgotten >= whole.generation);
+    }
     remove_places();
 }
 
@@ -208,6 +320,23 @@ static void a_record_stays_until_its_members_are_through(void)
     remove_places();
 }
 
+/* A group is undone, and another one of the same decider is committed before the first one's member
+ * is recovered. */
+static void the_record_of_another_group_is_no_answer(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_before(3, &place[0].segment->log->generation, 2);
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    die_before(5, &place[2].segment->log->generation, 3);
+    CHECK(has_record(&place[0]));
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    CHECK(place[1].word[0] == 1);
+    CHECK_OK(sj_segment_recover(place[2].segment));
+    is_all(5, 3);
+    remove_places();
+}
+
 static void without_room_for_a_record_all_is_rolled_back(void)
 {
     make_places();
@@ -230,6 +359,54 @@ static void without_room_for_a_record_all_is_rolled_back(void)
     remove_places();
 }
 
+static void lose_last(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event != SJ_SEAM_STORE)
+        return;
+    if (sj_segment_is_damaged(place[3].segment) && at == watched_word)
+        _exit(77);
+    if (at == &place[2].segment->log->record)
+        CHECK(sj_segment_freeze(place[3].segment, SJ_LOST_LOCK));
+}
+
+/*
+ * A group that has voted is undone, since one of its segments has lost bytes; the decider dies when
+ * its log is undone and not yet done with. Its record must not come to count, not even when nobody
+ * recovers it and the next process takes a new generation.
+ */
+static void an_undone_group_stays_undone(bool recovered)
+{
+    make_places();
+    CHECK_OK(change(15, 1));
+    die_decided(2); /* a has a record, so that c decides, which is undone before a */
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        watched_word = recovered ? &place[2].segment->log->generation
+                                 : &place[2].segment->log->record.generation;
+        struct sj_tx_group group = group_of(13);
+        CHECK_OK(sj_tx_group_begin(&group));
+        set(&place[0], 0, 3);
+        set(&place[2], 0, 3);
+        sj_seam_hook = lose_last;
+        (void)sj_tx_group_commit(&group);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 77);
+    CHECK(!sj_log_pending(place[2].segment) && place[2].word[0] == 1);
+    place[2].segment->dirty = false;
+    set(&place[2], 1, 7); /* another process has it open, and changes it */
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    CHECK(place[0].word[0] == 2);
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    remove_places();
+}
+
 static void a_member_that_was_away_gets_no_wrong_answer(void)
 {
     make_places();
@@ -249,6 +426,62 @@ static void a_member_that_was_away_gets_no_wrong_answer(void)
 }
 
 /* ------------------------------------------------------------------ durability "power" */
+
+static char happened[64]; /* f, F: `forgotten` stored, flushed; r, R: the record; g: generation */
+static struct sj_segment *observed;
+
+static void observe(enum sj_seam_event event, void *at, uint64_t value)
+{
+    const struct sj_log *log = observed->log;
+    char letter = at == &log->forgotten           ? 'f'
+                  : at == &log->record.generation ? 'r'
+                  : at == &log->generation        ? 'g'
+                                                  : '\0';
+    (void)value;
+    if (event == SJ_SEAM_FENCE && happened[0] != '\0')
+        letter = '|';
+    else if (event == SJ_SEAM_FLUSH && letter != '\0')
+        letter = (char)(letter - 'a' + 'A');
+    size_t length = strlen(happened);
+    if (letter != '\0' && length + 1 < sizeof happened)
+        happened[length] = letter;
+}
+
+static void begin_to_observe(const struct place *at)
+{
+    observed = at->segment;
+    memset(happened, 0, sizeof happened);
+    sj_seam_hook = observe;
+}
+
+static void has_happened(const char *expected)
+{
+    sj_seam_hook = NULL;
+    if (strstr(happened, expected) == NULL)
+        printf("expected %s, found %s\n", expected, happened);
+    CHECK(strstr(happened, expected) != NULL);
+}
+
+/* What is given up is noted before, and gone before the log goes on. */
+static void records_end_in_order(void)
+{
+    make_places();
+    CHECK_OK(change(7, 1));
+    die_decided(2);
+    leave_mapped(&place[1]);
+    move(place[1].path, ".away", true);
+    begin_to_observe(&place[0]);
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    has_happened("fF|rR");
+    place[0].segment->log->record.generation = 7; /* whole it is not */
+    place[0].segment->dirty = false;
+    begin_to_observe(&place[0]);
+    set(&place[0], 0, 3);
+    has_happened("fF|rR|gG|");
+    move(place[1].path, ".away", false);
+    map_place(&place[1], true);
+    remove_places();
+}
 
 static ino_t synced_before;
 
@@ -301,10 +534,17 @@ int main(void)
     a_member_without_its_decider_is_in_doubt();
     a_member_in_doubt_is_rolled_back_when_that_is_accepted();
     a_damaged_record_is_no_answer();
+    a_decider_that_is_cut_short_is_no_answer();
     a_hostile_vote_is_damage();
+    what_another_segment_wrote_does_not_count();
+    a_hostile_record_stands_in_nobodys_way();
     a_record_stays_until_its_members_are_through();
+    the_record_of_another_group_is_no_answer();
     without_room_for_a_record_all_is_rolled_back();
     a_member_that_was_away_gets_no_wrong_answer();
+    an_undone_group_stays_undone(false);
+    an_undone_group_stays_undone(true);
+    records_end_in_order();
     an_answer_is_durable_before_it_is_acted_upon();
 #else
     printf("needs -DSJ_SEAM\n");
