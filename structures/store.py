@@ -100,7 +100,8 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     SpaceBusyError
         Other threads are inside of a store with the same addresses, for longer than the timeout.
     UncleanShutdownError
-        The machine stopped while the store was open.
+        The machine stopped while the store was open. `InDoubtError`: a process died while it
+        committed several stores together, and the one that decides is not there.
     InvalidArgumentError
         An argument is out of its range; durability "power" is not to be had on the filesystem of
         the home, or was asked of a store that was made without.

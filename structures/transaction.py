@@ -42,7 +42,7 @@ def transaction(*stores: Store, timeout: float | None = None) -> Group:
 
     Complexity
     ----------
-    O(changes), as separate transactions; and about a microsecond for each store that was changed.
+    O(changes), as separate transactions, and about a microsecond for each store that was changed.
 
     Durability
     ----------

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["PAGE", "SUPERS", "Field", "checksum", "patch", "seal", "word"]
+__all__ = [
+    "PAGE",
+    "SUPERS",
+    "Field",
+    "checksum",
+    "patch",
+    "seal",
+    "seal_record",
+    "seal_vote",
+    "word",
+]
 
 PAGE = 4096
 SUPERS = (0, PAGE)
@@ -31,6 +41,7 @@ class Field:
     CHECKSUM = 4088
     COMMITTED, CHUNKS, ROOTS, ROOT_COUNT = (ROOT_PAGE + at for at in (0, 8, 352, 864))
     GENERATION, EXTENTS, EXTENT0 = (LOG + at for at in (0, 8, 16))
+    VOTE, FORGOTTEN, RECORD = (LOG + at for at in (320, 624, 640))
 
 
 def _mix(a: int, b: int) -> int:
@@ -85,3 +96,33 @@ def seal(path: Path, at: int, raw: bytes) -> None:
         image[at : at + len(raw)] = raw
         image[Field.CHECKSUM :] = struct.pack("<Q", checksum(MAGIC, bytes(image[: Field.CHECKSUM])))
         patch(path, superblock, bytes(image))
+
+
+def _seed_of(path: Path) -> int:
+    """What the checksums of votes and records of a segment begin with: its uuid."""
+    with path.open("rb") as file:
+        file.seek(56)
+        first, second = struct.unpack("<2Q", file.read(16))
+    return _mix(first ^ MIX_A, second ^ MIX_B)
+
+
+def seal_vote(path: Path, decider: Path, generation: int) -> None:
+    """Write a vote for the segment's log as it is: the decider's end of `generation` decides."""
+    with decider.open("rb") as file:
+        file.seek(56)
+        uuid = file.read(16)
+    own, name = word(path, Field.GENERATION), decider.name.encode()
+    head = struct.pack("<Q16sQQ256s", own, uuid, generation, len(name), name)
+    patch(path, Field.VOTE, head + struct.pack("<Q", checksum(_seed_of(path), head)))
+
+
+def seal_record(path: Path, generation: int, member: Path) -> None:
+    """Write a record of that generation with one member, whose log is as it is now."""
+    with member.open("rb") as file:
+        file.seek(56)
+        uuid = file.read(16)
+    name = member.name.encode()
+    padded = name + bytes(-len(name) % 8)
+    raw = struct.pack("<16sQQ", uuid, word(member, Field.GENERATION), len(name)) + padded
+    total = checksum(_step(_seed_of(path), generation, len(raw)), raw)
+    patch(path, Field.RECORD, struct.pack("<QQQ", generation, len(raw), total) + raw)

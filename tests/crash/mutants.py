@@ -54,8 +54,7 @@ HEAP: Killer = ("explore", "--world", "heap", "--cap", "64", "--looks", "50", "-
 GROUP: Killer = ("explore", "--world", "group", "--cap", "64", "--looks", "40")
 LONG: Killer = ("explore", "--cap", "64", "--looks", "50", "--random", "12")
 FUZZ: Killer = ("fuzz", "--images", "4000")
-FUZZ_GROUP: Killer = ("explore", "--world", "group", "--cap", "64", "--looks", "40")
-LONG: Killer = ("fuzz", "--images", "60000")
+FUZZ_LONG: Killer = ("fuzz", "--images", "60000")
 
 
 def tests(names: str) -> tuple[Killer, ...]:

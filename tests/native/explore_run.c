@@ -247,8 +247,8 @@ static uint64_t recover_in(uint32_t order, const struct level *level, struct lev
     return digest;
 }
 
-/* The same in every order that there is: they come to the same. Memory is what the last one, which is
- * drawn, has left. */
+/* The same in every order that there is: they come to the same. Memory is what the last one, which
+ * is drawn, has left. */
 static uint64_t recover(const struct level *level, struct level *next)
 {
     uint32_t orders = process_orders(now.world),

@@ -3,8 +3,8 @@
  * explore_world.h: what the explorer runs: worlds, their operations, and what must hold.
  *
  * A world is a segment, or two, with some structures in it and an alphabet of operations. An
- * operation changes the segment and, beside it, a model: a plain table that says what must be in it. So for
- * any crash image there are one or two models that its contents may equal.
+ * operation changes the segment and, beside it, a model: a plain table that says what must be in
+ * it. So for any crash image there are one or two models that its contents may equal.
  *
  * How to add one: fill in a `struct world`, with its seed, operations and examination, in a
  * function like map_worlds() that main calls.
@@ -64,8 +64,8 @@ struct world {
     uint32_t operations;
     /* Fills the fresh segment. */
     void (*seed)(struct process *process, struct model *model);
-    /* Changes a segment, 0 or 1, that has been recovered while the other one has not; the model says
-     * nothing of it. NULL: the world has one segment. */
+    /* Changes a segment, 0 or 1, that has been recovered while the other one has not; the model
+     * says nothing of it. NULL: the world has one segment. */
     void (*disturb)(struct process *process, uint32_t side);
     /* Verifies everything and gives the digest of what is there. SJ_ECORRUPT and such. */
     int (*examine)(struct process *process, uint64_t *digest);
