@@ -53,6 +53,15 @@ from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.store import Store, open
 from spacejmp.structures.transaction import transaction
+from spacejmp.switching import (
+    current,
+    seg_free,
+    seg_malloc,
+    vas_attach,
+    vas_detach,
+    vas_switch,
+    vas_switchm,
+)
 from spacejmp.vas import (
     Vas,
     seg_attach,
@@ -63,10 +72,12 @@ from spacejmp.vas import (
     vas_find,
     vas_list,
 )
+from spacejmp.vas_handle import AttachedSegment, VasHandle
 
 __all__ = [
     "AddressConflictError",
     "AlreadyExistsError",
+    "AttachedSegment",
     "BTree",
     "Catalog",
     "CheckReport",
@@ -103,10 +114,12 @@ __all__ = [
     "UncleanShutdownError",
     "UnsupportedError",
     "Vas",
+    "VasHandle",
     "VasInfo",
     "VasSegment",
     "VersionError",
     "__version__",
+    "current",
     "get_include",
     "get_library",
     "mmu",
@@ -117,13 +130,19 @@ __all__ = [
     "seg_delete",
     "seg_detach",
     "seg_find",
+    "seg_free",
     "seg_list",
+    "seg_malloc",
     "transaction",
+    "vas_attach",
     "vas_create",
     "vas_ctl",
     "vas_delete",
+    "vas_detach",
     "vas_find",
     "vas_list",
+    "vas_switch",
+    "vas_switchm",
 ]
 
 if TYPE_CHECKING:

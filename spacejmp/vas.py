@@ -12,7 +12,7 @@ one that was deleted, or replaced by another of its name, is a `NotFoundError`.
 from __future__ import annotations
 
 import operator
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import spacejmp._catalog as core
 from spacejmp.home import check_mode
@@ -20,6 +20,9 @@ from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 from spacejmp.records import Rights, VasInfo, VasSegment
 from spacejmp.segments import TIMEOUT, Home, Named, Segment, home_of, segment_of
+
+if TYPE_CHECKING:
+    from spacejmp.vas_handle import VasHandle
 
 __all__ = [
     "Vas",
@@ -83,6 +86,12 @@ class Vas(Named):
     def segments(self) -> tuple[VasSegment, ...]:
         """Its segments, ascending by base; errors of `info`."""
         return self.info().segments
+
+    def attach(self, rights: Rights = "rw", *, timeout: float | None = None) -> VasHandle:
+        """Attach it to this process: see `vas_attach`."""
+        from spacejmp.vas_handle import VasHandle  # which knows what a Vas is
+
+        return VasHandle.attach(self, rights, timeout)
 
     def delete(self, *, timeout: float | None = TIMEOUT) -> None:
         """Remove it: see `vas_delete`."""
@@ -438,7 +447,7 @@ def _argument(command: str, value: Any) -> int:
 
 
 def seg_attach(
-    vas: Vas | str,
+    vas: Vas | VasHandle | str,
     segment: Segment | str,
     rights: Rights = "rw",
     *,
@@ -453,8 +462,9 @@ def seg_attach(
 
     Parameters
     ----------
-    vas : Vas or str
-        One that was made by `vas_create`.
+    vas : Vas, VasHandle or str
+        One that was made by `vas_create`. A handle: for this process alone, as
+        `VasHandle.seg_attach` does.
     segment : Segment or str
     rights : {"rw", "r"}
         What the VAS may do with it.
@@ -493,11 +503,16 @@ def seg_attach(
     >>> [(each.name, each.rights, each.window) for each in vas.segments]
     [('joint', 'r', None)]
     """
-    return _vas(vas, home).seg_attach(segment, rights, window=window, timeout=timeout)
+    if isinstance(vas, Vas | str):
+        return _vas(vas, home).seg_attach(segment, rights, window=window, timeout=timeout)
+    if window == "fit":
+        raise InvalidArgumentError("window: expected 'all' or a number for a handle, found 'fit'")
+    vas.seg_attach(segment, rights, window=window)
+    return None if window == "all" else window
 
 
 def seg_detach(
-    vas: Vas | str,
+    vas: Vas | VasHandle | str,
     segment: Segment | VasSegment | str,
     *,
     home: Home = None,
@@ -507,7 +522,8 @@ def seg_detach(
 
     Parameters
     ----------
-    vas : Vas or str
+    vas : Vas, VasHandle or str
+        A handle: what was attached to it alone.
     segment : Segment, VasSegment or str
     home, timeout
         As for `vas_create`.
@@ -536,4 +552,7 @@ def seg_detach(
     >>> vas.segments
     ()
     """
-    _vas(vas, home).seg_detach(segment, timeout=timeout)
+    if isinstance(vas, Vas | str):
+        _vas(vas, home).seg_detach(segment, timeout=timeout)
+    else:
+        vas.seg_detach(segment)

@@ -20,12 +20,14 @@ from spacejmp.persistence.errors import (
     NotFoundError,
     StructureTypeError,
 )
+from spacejmp.records import SegmentRecord
 from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_id, codec_name
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, StoreStats
 from spacejmp.structures.roots import KIND_NAMES, Roots
+from spacejmp.vas_handle import AttachedSegment, VasHandle, open_stores_with
 
 if TYPE_CHECKING:
     import os
@@ -551,6 +553,24 @@ class Store:
         if root is None:
             raise self._no_root(name)
         return root
+
+
+def _open_segment(handle: VasHandle, segment: AttachedSegment) -> Store:
+    """What `VasHandle.store` gives."""
+    catalog = Catalog(handle.vas.home)
+    record = SegmentRecord(*segment[:2], f"seg/{segment.name}.seg", segment.base, segment.reserved)
+    path, writable = catalog.segment_path(record), segment.rights == "rw"
+    space = Space(
+        path,
+        catalog.lock_path(record),
+        uuid=segment.uuid,
+        writable=writable,
+        timeout=handle.timeout,
+    )
+    return Store(segment.name, catalog.home, path, "w" if writable else "r", space)
+
+
+open_stores_with(_open_segment)
 
 
 def _reopen(name: str, home: str, flag: Flag) -> Store:

@@ -1,0 +1,538 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attached VASes: switching, pointers from segment to segment, what stores do inside of them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import pickle
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from children import in_child
+
+import spacejmp as sj
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+BASE = 0x4100_0000_0000
+GIB = 1 << 30
+
+
+def make(home: Path, name: str, *segments: str, base: int = BASE) -> sj.Vas:
+    """A VAS of new segments of 1 GiB, side by side."""
+    vas = sj.vas_create(name, home=home)
+    for number, segment in enumerate(segments):
+        sj.seg_alloc(segment, base + number * GIB, GIB, home=home)
+        vas.seg_attach(segment)
+    return vas
+
+
+@pytest.fixture
+def vas(home: Path) -> sj.Vas:
+    return make(home, "graph", "nodes", "edges")
+
+
+@pytest.fixture
+def vh(vas: sj.Vas) -> Iterator[sj.VasHandle]:
+    handle = sj.vas_attach(vas, timeout=10)
+    yield handle
+    sj.vas_switch(None)
+    handle.detach()
+
+
+def uuid_at(base: int) -> bytes:
+    return ctypes.string_at(base + 56, 16)
+
+
+def in_thread(body: object) -> None:
+    """Run it in a thread; what it raises is raised here."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            body()  # type: ignore[operator]
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+
+
+# --- attaching ----------------------------------------------------------------------------------
+
+
+def test_a_handle_says_what_it_has(vh: sj.VasHandle, vas: sj.Vas) -> None:
+    assert [segment.name for segment in vh.segments] == ["nodes", "edges"]
+    assert [segment.base for segment in vh.segments] == [BASE, BASE + GIB]
+    assert {segment.rights for segment in vh.segments} == {"rw"}
+    assert (vh.windows, vh.isolation, vh.name, vh.vas) == (1, "shared", "graph", vas)
+    assert repr(vh).startswith("<VasHandle 'graph', rights 'rw'")
+
+
+def test_a_process_has_one_handle_for_a_vas_and_its_rights(vas: sj.Vas, home: Path) -> None:
+    first = sj.vas_attach(vas)
+    assert sj.vas_attach("graph", home=home) is first is vas.attach()
+    reader = sj.vas_attach(vas, "r")
+    assert reader is not first
+    assert {segment.rights for segment in reader.segments} == {"r"}
+    for _ in range(2):
+        sj.vas_detach(first)
+        assert not first.detached
+    first.detach()
+    assert first.detached
+    first.detach()
+    with pytest.raises(sj.DetachedError):
+        first.switch()
+    reader.detach()
+    assert sj.vas_attach(vas).segments
+    gc.collect()  # the last one goes with its object
+    assert not any(name in ("nodes", "edges") for name, _, _ in attached())
+
+
+def attached() -> list[tuple[str, int, int]]:
+    from spacejmp._space import attached_spaces
+
+    return attached_spaces()
+
+
+def test_a_segment_is_a_vas(home: Path) -> None:
+    with sj.open("alone", home=home) as store:
+        store.btree("t", key="int")[1] = "one"
+    handle = sj.vas_attach("alone", home=home)
+    with handle:
+        assert handle.store("alone")["t"][1] == "one"
+    handle.detach()
+
+
+def test_what_is_not_there_is_not_attached(home: Path, vas: sj.Vas) -> None:
+    with pytest.raises(sj.NotFoundError, match="there is no VAS 'grraph'"):
+        sj.vas_attach("grraph", home=home)
+    with pytest.raises(sj.InvalidArgumentError, match="rights"):
+        sj.vas_attach(vas, "w")  # type: ignore[arg-type]
+    with pytest.raises(sj.InvalidArgumentError, match="timeout"):
+        sj.vas_attach(vas, timeout=-1)
+    sj.vas_delete(vas)
+    with pytest.raises(sj.NotFoundError):
+        vas.attach()
+
+
+def test_a_handle_is_pickled_as_a_reference(vh: sj.VasHandle) -> None:
+    copy = pickle.loads(pickle.dumps(vh))
+    assert copy is vh
+    copy.detach()
+    assert not vh.detached
+
+
+# --- switching ----------------------------------------------------------------------------------
+
+
+def test_a_switch_makes_it_current(vh: sj.VasHandle, home: Path) -> None:
+    other = make(home, "other", "more", base=BASE + 8 * GIB).attach()
+    assert sj.current() is None
+    vh.switch()
+    assert sj.current() is vh
+    assert sj.vas_switchm(other) is vh
+    assert sj.current() is other
+    with pytest.raises(sj.SpaceBusyError):
+        other.detach()
+    assert not other.detached
+    assert sj.vas_switchm(None) is other
+    assert sj.vas_switchm(None) is None
+    other.detach()
+    in_thread(lambda: vh.switch())  # the end of the thread leaves it
+    with vh:
+        assert sj.current() is vh
+        with vh, vh.inside():
+            pass
+        with pytest.raises(sj.SpaceBusyError, match="leave them first"):
+            vh.switch()
+    assert sj.current() is None
+
+
+def test_misuse_is_refused(vh: sj.VasHandle) -> None:
+    with pytest.raises(sj.HoldError):
+        vh.__exit__(None, None, None)
+    with pytest.raises(sj.InvalidArgumentError, match="no window 1"):
+        vh.switch(1)
+    with pytest.raises(sj.InvalidArgumentError):
+        vh.switch(-1)
+    with pytest.raises(TypeError, match="await"):
+        vh.__aenter__()
+    for act in (
+        lambda: vh.malloc("nodes", 8),
+        lambda: vh.read(BASE, 8),
+        lambda: vh.write(BASE, b"x"),
+        lambda: dict(vh.roots),
+    ):
+        with pytest.raises(sj.HoldError, match="not inside"):
+            act()
+    store = vh.store("nodes")
+    with store.read(), pytest.raises(sj.HoldUpgradeError), vh:
+        pass
+    with vh, pytest.raises(sj.NotFoundError, match="it has 'nodes', 'edges'"):
+        vh.store("leaves")
+
+
+def test_stores_are_used_inside(vh: sj.VasHandle, home: Path) -> None:
+    overlapping = sj.open("rival", home=home, base=BASE + GIB, reserve=GIB, timeout=10)
+    nodes, edges = vh.store("nodes"), vh.store("edges")
+    assert vh.store("nodes") is nodes
+    with vh:
+        tree, table = nodes.btree("t", key="int"), edges.hashmap("t", key="int")
+        for key in range(100):
+            tree[key] = str(key)
+            table[key] = key
+        with pytest.raises(ZeroDivisionError), nodes.transaction():
+            tree.clear()
+            1 / 0  # noqa: B018
+        with overlapping.transaction():
+            overlapping.btree("t", key="int")[1] = 1
+            assert table[7] == 7  # edges comes home for that
+        assert uuid_at(BASE + GIB) == edges_uuid(vh)
+        assert len(tree) == len(table) == 100
+    assert tree[5] == "5"
+    overlapping.close()
+    for store in (nodes, edges):
+        store.check()
+
+
+def edges_uuid(vh: sj.VasHandle) -> bytes:
+    return vh.segments[1].uuid
+
+
+def test_overlapping_vases_take_turns(vh: sj.VasHandle, home: Path) -> None:
+    rival = make(home, "rival", "r1", "r2").attach()
+    for number in range(5):
+        for handle in (vh, rival):
+            with handle:
+                for segment in handle.segments:
+                    assert uuid_at(segment.base) == segment.uuid
+                handle.roots["it"] = pointer = handle.malloc(handle.segments[1].name, 16)
+                handle.write(pointer, bytes([number] * 16))
+        with vh:
+            assert vh.read(vh.roots["it"], 16) == bytes([number] * 16)
+    rival.detach()
+
+
+def test_a_timeout_ends_a_wait(vh: sj.VasHandle) -> None:
+    inside, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with vh.store("edges").write():
+            inside.set()
+            over.wait()
+
+    vh.store("edges")
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    try:
+        with pytest.raises(sj.SpaceBusyError):
+            vh.switch(timeout=0.02)
+        with pytest.raises(sj.SpaceBusyError), vh.inside(timeout=0.02):
+            pass
+        assert sj.current() is None
+        with vh.store("nodes").write():  # what was taken was given back
+            pass
+    finally:
+        over.set()
+        thread.join()
+    with vh:
+        pass
+
+
+def test_a_signal_ends_a_wait(vh: sj.VasHandle) -> None:
+    inside, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with vh:
+            inside.set()
+            over.wait()
+
+    def interrupted(*_: object) -> None:
+        raise InterruptedError("by a signal")
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    before = signal.signal(signal.SIGALRM, interrupted)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(InterruptedError), vh:
+            pass
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        with pytest.raises(InterruptedError):
+            vh.switch()
+        with pytest.raises(sj.SpaceBusyError):
+            vh.detach()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        over.set()
+        thread.join()
+    assert sj.current() is None
+
+
+def test_the_child_of_a_fork_holds_nothing(vh: sj.VasHandle) -> None:
+    with vh:
+        pointer = vh.malloc("nodes", 8)
+        vh.write(pointer, b"parent..")
+        with pytest.raises(ZeroDivisionError), vh:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    assert sj.current() is None
+                    with pytest.raises(sj.SpaceBusyError), vh.inside(timeout=0.01):
+                        pass
+                    vh.__exit__(None, None, None)
+                    vh.__exit__(None, None, None)
+                    with pytest.raises(sj.HoldError):
+                        vh.__exit__(None, None, None)
+                except BaseException:
+                    os._exit(1)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            1 / 0  # noqa: B018
+        assert vh.read(pointer, 8) == b"parent.."
+
+
+# --- changes ------------------------------------------------------------------------------------
+
+
+def test_changes_are_seen_at_the_next_switch(vh: sj.VasHandle, vas: sj.Vas, home: Path) -> None:
+    sj.seg_alloc("labels", BASE + 4 * GIB, GIB, home=home)
+    vh.switch()
+
+    def change() -> None:
+        vas.seg_attach("labels", "r")
+        vas.seg_detach("nodes")
+
+    in_thread(lambda: in_child(change))
+    assert [segment.name for segment in vh.segments] == ["nodes", "edges"]
+    assert uuid_at(BASE) == vh.segments[0].uuid
+    vh.switch()
+    assert [(each.name, each.rights) for each in vh.segments] == [("edges", "rw"), ("labels", "r")]
+    with pytest.raises(sj.ReadOnlyError):
+        vh.malloc("labels", 8)
+    with pytest.raises(sj.NotFoundError, match="no segment 'nodes'"):
+        vh.malloc("nodes", 8)
+    assert "nodes" not in [name for name, _, _ in attached()]
+    sj.vas_delete(vas)
+    vh.switch()
+    assert vh.malloc("edges", 8)
+
+
+def test_a_private_segment_is_not_in_the_vas(vh: sj.VasHandle, vas: sj.Vas, home: Path) -> None:
+    scratch = sj.seg_alloc("scratch", BASE + 4 * GIB, GIB, home=home)
+    vh.seg_attach(scratch)
+    assert [each.name for each in vh.segments if each.private] == ["scratch"]
+    assert "scratch" not in [each.name for each in vas.segments]
+    with vh:
+        vh.roots["mine"] = vh.malloc("scratch", 8)
+    with pytest.raises(sj.AlreadyExistsError):
+        vh.seg_attach("scratch")
+    with pytest.raises(sj.AlreadyExistsError):
+        sj.seg_attach(vh, "nodes")
+    with pytest.raises(sj.InvalidArgumentError):
+        vh.seg_attach("scratch", window=-1)
+    sj.seg_detach(vh, "scratch")
+    with pytest.raises(sj.NotFoundError):
+        vh.seg_detach("scratch")
+    with pytest.raises(sj.NotFoundError):
+        vh.seg_detach(vh.segments[0])
+    sj.seg_alloc("taken", BASE, GIB, home=home)
+    with pytest.raises(sj.AddressConflictError, match="overlap"):
+        sj.seg_attach(vh, "taken")
+
+
+def test_windows_reach_more_than_there_are_addresses(home: Path) -> None:
+    vas = sj.vas_create("wide", home=home)
+    for number in range(6):
+        sj.seg_alloc(f"w{number}", BASE, GIB, home=home)
+        vas.seg_attach(f"w{number}", window=number)
+    sj.seg_alloc("all", BASE + GIB, GIB, home=home)
+    vas.seg_attach("all")
+    vh = vas.attach()
+    assert vh.windows == 6
+    pointers = []
+    for number in range(6):
+        with vh.inside(number):
+            pointers.append(vh.malloc(f"w{number}", 1 << 20))
+            vh.write(pointers[number], bytes([number]) * (1 << 20))
+            vh.roots[f"r{number}"] = vh.malloc("all", 8)
+    for number in range(6):
+        vh.switch(number)
+        assert uuid_at(BASE) == next(each.uuid for each in vh.segments if each.window == number)
+        assert vh.read(pointers[number], 1 << 20) == bytes([number]) * (1 << 20)
+        assert f"r{number}" in vh.roots
+    sj.vas_switch(None)
+    vh.detach()
+
+
+def test_a_strict_vas_leads_nowhere_when_it_is_left(vas: sj.Vas) -> None:
+    vas.ctl("isolation", "strict")
+    vh = vas.attach()
+    assert vh.isolation == "strict"
+
+    def stray() -> None:
+        uuid_at(BASE)
+
+    with vh:
+        pid = os.fork()
+        if pid == 0:
+            stray()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        stray()
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGSEGV
+    vh.detach()
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_pointers_lead_from_segment_to_segment(vh: sj.VasHandle, vas: sj.Vas) -> None:
+    with vh:
+        first = 0
+        for number in range(50):
+            pointer = vh.malloc(("nodes", "edges")[number % 2], 16)
+            assert pointer % 16 == 0
+            vh.write(pointer, first.to_bytes(8, "little") + number.to_bytes(8, "little"))
+            first = pointer
+        vh.roots["list"] = first
+
+    def walk() -> None:
+        with vas.attach("r") as reader:
+            found, at = [], reader.roots["list"]
+            while at:
+                raw = reader.read(at, 16)
+                at = int.from_bytes(raw[:8], "little")
+                found.append(int.from_bytes(raw[8:], "little"))
+            assert found == list(range(49, -1, -1))
+
+    in_child(walk)
+    walk()
+    with vh:
+        del vh.roots["list"]
+        while first:
+            following = int.from_bytes(vh.read(first, 8), "little")
+            sj.seg_free(vh, first)
+            first = following
+    for name in ("nodes", "edges"):
+        assert vh.store(name).check().blocks == 0
+
+
+def test_only_memory_of_the_user_is_written(vh: sj.VasHandle) -> None:
+    with vh:
+        pointer = sj.seg_malloc(vh, "nodes", 100)
+        vh.write(pointer + 7, b"seven")
+        assert vh.read(pointer + 7, 5) == b"seven"
+        for at, data in ((pointer + 96, b"12345"), (BASE, b"x"), (BASE + 3 * GIB, b"x"), (0, b"x")):
+            with pytest.raises(sj.InvalidArgumentError):
+                vh.write(at, data)
+        for at in (0, BASE + GIB - 1, BASE + 100 * GIB, (1 << 64) - 8):
+            with pytest.raises(sj.InvalidArgumentError):
+                vh.read(at, 8)
+        for at in (pointer + 16, BASE, 0):
+            with pytest.raises(sj.InvalidArgumentError):
+                vh.free(at)
+        with pytest.raises(sj.TooLargeError):
+            vh.malloc("nodes", 1 << 62)
+        vh.free(pointer)
+        with pytest.raises(sj.InvalidArgumentError, match="freed"):
+            vh.free(pointer)
+
+
+def test_a_transaction_undoes_memory_too(vh: sj.VasHandle) -> None:
+    store = vh.store("nodes")
+    with vh:
+        pointer = vh.malloc("nodes", 8)
+        vh.write(pointer, b"before..")
+        with pytest.raises(ZeroDivisionError), store.transaction():
+            vh.write(pointer, b"while...")
+            vh.change(pointer, 2)
+            ctypes.memmove(pointer, b"!!", 2)
+            vh.roots["gone"] = vh.malloc("nodes", 8)
+            1 / 0  # noqa: B018
+        assert vh.read(pointer, 8) == b"before.."
+        assert "gone" not in vh.roots
+        with store.transaction():
+            vh.change(pointer, 8)
+            ctypes.memmove(pointer, b"after...", 8)
+        assert vh.read(pointer, 8) == b"after..."
+    store.check()
+
+
+def test_names_are_a_mapping(vh: sj.VasHandle) -> None:
+    store = vh.store("nodes")
+    store.btree("tree", key="int")
+    with vh:
+        one, two = vh.malloc("nodes", 8), vh.malloc("edges", 8)
+        vh.roots["b"], vh.roots["a"] = one, two
+        assert dict(vh.roots) == {"a": two, "b": one}
+        vh.roots["a"] = one  # it moves to the other segment
+        assert (list(vh.roots), len(vh.roots)) == (["a", "b"], 2)
+        assert "tree" not in vh.roots
+        assert 5 not in vh.roots  # type: ignore[comparison-overlap]
+        with pytest.raises(KeyError, match="it has 'a', 'b'"):
+            vh.roots["c"]
+        with pytest.raises(sj.StructureTypeError):
+            vh.roots["tree"] = one
+        with pytest.raises(sj.InvalidArgumentError):
+            vh.roots["d"] = 17
+    assert store.roots["b"] == sj.RootInfo("b", "pointer", "", "")
+    with pytest.raises(sj.StructureTypeError, match="pointer"):
+        store["b"]
+    store.drop("b")
+    with vh:
+        del vh.roots["a"]
+        assert not vh.roots
+    assert "tree" in store.roots
+
+
+def test_many_threads_lose_no_update(vh: sj.VasHandle, home: Path) -> None:
+    rival = make(home, "rival", "r1", "r2").attach(timeout=30)
+    pointers = {}
+    for handle in (vh, rival):
+        with handle:
+            pointers[handle.name] = [handle.malloc(each.name, 8) for each in handle.segments]
+            for pointer in pointers[handle.name]:
+                handle.write(pointer, bytes(8))
+    raised: list[BaseException] = []
+
+    def work(handle: sj.VasHandle) -> None:
+        try:
+            for _ in range(100):
+                with handle:
+                    for pointer in pointers[handle.name]:
+                        value = int.from_bytes(handle.read(pointer, 8), "little") + 1
+                        handle.write(pointer, value.to_bytes(8, "little"))
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=work, args=(each,)) for each in (vh, rival) * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not raised
+    for handle in (vh, rival):
+        with handle:
+            for pointer in pointers[handle.name]:
+                assert int.from_bytes(handle.read(pointer, 8), "little") == 200
+    rival.detach()
