@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import spacejmp as sj
-from spacejmp.apps import items, load, mmu, salvage, stores
+from spacejmp.apps import items, load, mmu, salvage, spaces, stores
 from spacejmp.apps.exits import MEANINGS, Code, failures, usage_errors
 from spacejmp.apps.settings import AsJson, Settings
 
@@ -55,7 +55,7 @@ class _Commands(TyperGroup):
 
     def get_params(self, context: Any) -> Any:
         found = super().get_params(context)
-        hints = get_type_hints(self.callback)
+        hints = {} if self.callback is None else get_type_hints(self.callback)
         for parameter in found:
             _skip_conversion(parameter, hints)
         return found
@@ -134,6 +134,15 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, function in _COMMANDS.items():
     app.command(name, cls=_Command)(function)
+
+_vas = typer.Typer(
+    cls=_Commands,
+    help="Virtual address spaces of several segments: make, join, show, remove.",
+    no_args_is_help=True,
+)
+for name, function in spaces.COMMANDS.items():
+    _vas.command(name, cls=_Command)(function)
+app.add_typer(_vas, name="vas")
 
 
 @app.command(cls=_Command)

@@ -26,8 +26,6 @@ import time
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import msgpack  # noqa: F401  # sj.open() imports it when first called: not what is timed here
-
 import spacejmp as sj
 from spacejmp.apps.demo_names import STORE, TREE, entries
 from spacejmp.apps.items import successor

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on virtual address spaces of several segments: vas ls, show, create …."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+import spacejmp as sj
+from spacejmp.apps import report
+from spacejmp.apps.exits import CommandError, describe
+from spacejmp.apps.settings import AsJson, Settings, Yes, confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spacejmp.records import Rights
+    from spacejmp.vas import Window
+
+__all__ = ["COMMANDS"]
+
+VasName = Annotated[str, typer.Argument(metavar="NAME", help="The virtual address space.")]
+SegmentName = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment.")]
+
+
+class Property(str, Enum):
+    """What `vas set` changes."""
+
+    MODE = "mode"
+    OWNER = "owner"
+    TAG = "tag"
+    ISOLATION = "isolation"
+    ADDRESS_LIMIT = "address_limit"
+
+
+def _settings(context: typer.Context) -> Settings:
+    return cast("Settings", context.obj)
+
+
+def _facts(info: sj.VasInfo) -> dict[str, Any]:
+    """Say what is known of a VAS, for JSON."""
+    return {
+        **info._asdict(),
+        "uuid": info.uuid.hex(),
+        "mode": f"{info.mode:#o}",
+        "segments": [{**each._asdict(), "uuid": each.uuid.hex()} for each in info.segments],
+    }
+
+
+def ls(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the virtual address spaces; a store is one too, of one segment."""
+    home, _ = _settings(context)
+    names = sj.vas_list(home=home)
+    if not as_json:
+        for name in names:
+            report.line(name)
+        return
+    found: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            found.append({**_facts(sj.vas_find(name, home=home).info()), "error": None})
+        except sj.SpaceJmpError as error:
+            found.append({"name": name, "error": describe(error)})
+    report.emit_json(found)
+
+
+def show(context: typer.Context, name: VasName, as_json: AsJson = False) -> None:
+    """Show a virtual address space: its segments, and what was set."""
+    info = sj.vas_find(name, home=_settings(context).home).info()
+    if as_json:
+        report.emit_json(_facts(info))
+        return
+    limit = report.human_bytes(info.address_limit) if info.address_limit else "none"
+    kind = "a store" if info.of_segment else f"{len(info.segments)} segments"
+    report.line(
+        f"{info.name}: {kind}, mode {info.mode:#o}, tag {info.tag}, {info.isolation}, "
+        f"limit of addresses {limit}"
+    )
+    if not info.segments:
+        return
+    shown = report.table("segment", "base", "reserved", "rights", "window", right=("reserved",))
+    for each in info.segments:
+        window = "all" if each.window is None else str(each.window)
+        size = report.human_bytes(each.reserved)
+        shown.add_row(each.name, report.address(each.base), size, each.rights, window)
+    report.console().print(shown)
+
+
+def create(context: typer.Context, name: VasName) -> None:
+    """Make a virtual address space without segments."""
+    home, timeout = _settings(context)
+    sj.vas_create(name, home=home, timeout=timeout)
+
+
+def delete(context: typer.Context, name: VasName, yes: Yes = False) -> None:
+    """Remove a virtual address space; its segments stay, but those of a store."""
+    home, timeout = _settings(context)
+    if not yes:
+        info = sj.vas_find(name, home=home).info()
+        what = "store, and all that is in it," if info.of_segment else "virtual address space"
+        confirm(f"Remove the {what} {name} for good?", yes)
+    sj.vas_delete(name, home=home, timeout=timeout)
+
+
+def attach(
+    context: typer.Context,
+    name: VasName,
+    segment: SegmentName,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", "-r", help="The VAS may only read it.")
+    ] = False,
+    window: Annotated[
+        str, typer.Option(metavar="W", help="A number; all; or fit: the first that has room.")
+    ] = "all",
+) -> None:
+    """Make a segment part of a virtual address space, for all who have it attached."""
+    home, timeout = _settings(context)
+    place: Window
+    if window in ("all", "fit"):
+        place = cast("Window", window)
+    elif window.isdecimal():
+        place = int(window)
+    else:
+        raise CommandError(f"--window: expected all, fit or a number, found {window!r}")
+    rights: Rights = "r" if read_only else "rw"
+    placed = sj.seg_attach(name, segment, rights, window=place, home=home, timeout=timeout)
+    if window == "fit":
+        report.line(str(placed))
+
+
+def detach(context: typer.Context, name: VasName, segment: SegmentName) -> None:
+    """Take a segment out of a virtual address space."""
+    home, timeout = _settings(context)
+    sj.seg_detach(name, segment, home=home, timeout=timeout)
+
+
+def change(
+    context: typer.Context,
+    name: VasName,
+    what: Annotated[Property, typer.Argument(metavar="PROPERTY", help="What is set.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is to be.")],
+) -> None:
+    """Set mode (octal), owner (number or user:group), tag, isolation or address_limit (bytes)."""
+    home, timeout = _settings(context)
+    sj.vas_ctl(name, what.value, _value(what.value, value), home=home, timeout=timeout)
+
+
+def _value(command: str, text: str) -> Any:
+    """Read what was typed."""
+    try:
+        if command == "isolation":
+            return text
+        if command == "owner":
+            user, colon, group = text.partition(":")
+            return (int(user), int(group)) if colon else int(user)
+        return int(text, 8) if command == "mode" else int(text, 0)
+    except ValueError:
+        raise CommandError(f"{command}: expected a number, found {text!r}") from None
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "ls": ls,
+    "show": show,
+    "create": create,
+    "delete": delete,
+    "attach": attach,
+    "detach": detach,
+    "set": change,
+}
+"""Of the group `spacejmp vas`."""

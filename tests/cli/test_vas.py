@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands on virtual address spaces of several segments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import spacejmp as sj
+from spacejmp.apps.cli import app
+from spacejmp.arena import ARENA_START, GIB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(home: Path, *arguments: str) -> Result:
+    command = ["--home", str(home), "--timeout", "5", "vas", *arguments]
+    return CliRunner().invoke(app, command, prog_name="spacejmp")
+
+
+def ran(home: Path, *arguments: str) -> str:
+    result = run(home, *arguments)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+@pytest.fixture
+def panel(home: Path) -> Path:
+    for name in ("genes", "reads"):
+        sj.seg_alloc(name, ARENA_START, GIB, home=home)
+    ran(home, "create", "panel")
+    return home
+
+
+def test_a_vas_is_made_joined_shown_and_removed(panel: Path) -> None:
+    assert ran(panel, "ls").split() == ["genes", "panel", "reads"]
+    ran(panel, "attach", "panel", "genes", "--read-only", "--window", "3")
+    assert ran(panel, "attach", "panel", "reads", "--window", "fit") == "0\n"
+    shown = json.loads(ran(panel, "show", "panel", "--json"))
+    found = {each["name"]: (each["rights"], each["window"]) for each in shown["segments"]}
+    assert found == {"genes": ("r", 3), "reads": ("rw", 0)}
+    text = ran(panel, "show", "panel")
+    assert "2 segments" in text
+    assert "0x3000_0000_0000" in text
+    ran(panel, "detach", "panel", "genes")
+    assert len(json.loads(ran(panel, "ls", "--json"))[1]["segments"]) == 1
+    ran(panel, "delete", "panel", "--yes")
+    assert ran(panel, "ls").split() == ["genes", "reads"]
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "found"),
+    [
+        ("mode", "640", "0o640"),
+        ("tag", "0x10", 16),
+        ("isolation", "strict", "strict"),
+        ("address_limit", str(GIB), GIB),
+    ],
+)
+def test_properties_are_set(panel: Path, what: str, value: str, found: object) -> None:
+    ran(panel, "set", "panel", what, value)
+    assert json.loads(ran(panel, "show", "panel", "--json"))[what] == found
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (1, ("show", "nothing")),
+        (1, ("detach", "panel", "genes")),
+        (2, ("create", "genes")),
+        (2, ("attach", "panel", "genes", "--window", "some")),
+        (2, ("set", "panel", "tag", "many")),
+        (2, ("set", "panel", "tag", "4096")),
+        (2, ("set", "panel", "colour", "1")),
+        (2, ("delete", "panel")),
+        (2, ("attach", "genes", "reads")),
+    ],
+)
+def test_failures_are_told_in_a_line(panel: Path, code: int, arguments: tuple[str, ...]) -> None:
+    result = run(panel, *arguments)
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("spacejmp: ")
+    assert "Traceback" not in result.output
+
+
+def test_segments_that_overlap_are_refused(panel: Path) -> None:
+    ran(panel, "attach", "panel", "genes")
+    result = run(panel, "attach", "panel", "reads")
+    assert result.exit_code == 4
+    assert "overlap" in result.stderr
