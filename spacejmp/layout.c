@@ -3,6 +3,7 @@
 #include "spacejmp/layout.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,7 +205,7 @@ int sj_layout_make(const struct sj_layout_spec *spec, const struct sj_wait *wait
     }
     if (error != SJ_OK) { /* it is in the list of those that are retired */
         layout->vas = NULL;
-        (void)sj_layout_reclaim(wait);
+        (void)sj_layout_reclaim(NULL, NULL);
         return error;
     }
     *made = layout;
@@ -255,28 +256,35 @@ static int give_back(struct sj_layout *layout, const struct sj_wait *wait, int *
     return SJ_OK;
 }
 
-int sj_layout_reclaim(const struct sj_wait *wait)
+int sj_layout_reclaim(const struct sj_vas *vas, const struct sj_wait *wait)
 {
-    int failed = SJ_OK;
+    static const struct sj_wait impatient = {.timeout_s = 0};
+    char detail[512]; /* of what has failed before; what cannot be detached yet is no failure */
+    int failed = SJ_OK, ignored = SJ_OK;
+    snprintf(detail, sizeof detail, "%s", sj_error_detail());
     struct sj_layout *next;
     for (struct sj_layout *layout = layouts; layout != NULL; layout = next) {
+        bool waits = vas != NULL && layout->vas == vas;
         next = layout->next;
-        if (sj_reach_is_used(layout, layout->bytes) || give_back(layout, wait, &failed) != SJ_OK)
+        if (sj_reach_is_used(layout, layout->bytes) ||
+            give_back(layout, waits ? wait : &impatient, waits ? &failed : &ignored) != SJ_OK)
             continue;
         sj_layout_lock();
         unlink_layout(layout);
         sj_layout_unlock();
         free(layout);
     }
+    if (failed == SJ_OK)
+        (void)sj_error(SJ_OK, "%s", detail);
     return failed;
 }
 
-bool sj_layout_holds(const struct sj_vas *vas)
+bool sj_layout_is_entered(const struct sj_vas *vas)
 {
-    const struct sj_layout *layout = layouts;
-    while (layout != NULL && layout->vas != vas)
-        layout = layout->next;
-    return layout != NULL;
+    for (const struct sj_layout *layout = layouts; layout != NULL; layout = layout->next)
+        if (layout->vas == vas && sj_reach_is_used(layout, layout->bytes))
+            return true;
+    return false;
 }
 
 void sj_layout_disown(const struct sj_vas *vas)

@@ -57,12 +57,13 @@ bool sj_layout_equals(const struct sj_layout *a, const struct sj_layout *b);
  * retired: it is not entered any more. */
 void sj_layout_replace(void **current, struct sj_layout *fresh);
 
-/* Frees retired layouts that no thread is in. Returns the first error of a detach that has to do
- * with the files. What cannot be detached yet is tried again the next time. */
-int sj_layout_reclaim(const struct sj_wait *wait);
+/* Frees retired layouts that no thread is in; waits for the addresses of those of `vas`, and of no
+ * others, and returns their first error that has to do with files. What cannot be detached yet is
+ * tried again the next time. */
+int sj_layout_reclaim(const struct sj_vas *vas, const struct sj_wait *wait);
 
-/* Whether there is a retired layout of that VAS that could not be freed yet. */
-bool sj_layout_holds(const struct sj_vas *vas);
+/* Whether a thread is inside of a retired layout of that VAS. */
+bool sj_layout_is_entered(const struct sj_vas *vas);
 
 /* Moves aside all its segments that no thread uses. */
 void sj_layout_park(const struct sj_layout *layout);

@@ -163,7 +163,7 @@ static int renew(struct sj_vas *vas, const struct sj_wait *wait)
     free(contents.part);
     if (error == SJ_OK)
         install(vas, fresh);
-    (void)sj_layout_reclaim(&impatient);
+    (void)sj_layout_reclaim(NULL, &impatient);
     return error;
 }
 
@@ -260,8 +260,7 @@ int sj_vas_attach_source(const struct sj_vas_source *source, uint32_t rights,
 /* The last reference goes; with `changing`. */
 static int detach_last(struct sj_vas *vas, const struct sj_wait *wait)
 {
-    (void)sj_layout_reclaim(&impatient);
-    if (sj_layout_holds(vas) || sj_reach_is_used(current(vas), current(vas)->bytes))
+    if (sj_layout_is_entered(vas) || sj_reach_is_used(current(vas), current(vas)->bytes))
         return sj_error(SJ_EBUSY,
                         "threads of this process are inside of '%s': they switch to another VAS, "
                         "or to the initial space, first",
@@ -273,7 +272,7 @@ static int detach_last(struct sj_vas *vas, const struct sj_wait *wait)
     *link = vas->next;
     sj_layout_unlock();
     sj_layout_replace(&vas->layout, NULL);
-    int error = sj_layout_reclaim(wait);
+    int error = sj_layout_reclaim(vas, wait);
     sj_layout_disown(vas);
     for (struct private_part *one = vas->privates, *next; one != NULL; one = next) {
         next = one->next;
@@ -390,7 +389,7 @@ __attribute__((cold, noinline)) static void reclaim(void)
 {
     if (pthread_mutex_trylock(&changing) != 0)
         return;
-    (void)sj_layout_reclaim(&impatient);
+    (void)sj_layout_reclaim(NULL, &impatient);
     pthread_mutex_unlock(&changing);
 }
 
