@@ -21,81 +21,98 @@ static void give_parts_back(struct sj_hold *before)
     sj_me->top = before;
 }
 
-/* What the waits of one entry have left of the time that they have together. */
+/* The waits of one entry, which have a deadline together. */
 struct budget {
     const struct sj_wait *wait; /* NULL: none waits */
-    struct sj_wait left;
-    int64_t deadline;
+    int64_t deadline;           /* 0: it has not waited yet */
 };
 
-static const struct sj_wait *time_left(struct budget *budget)
+/* The wait that is left. */
+SJ_SELDOM static struct sj_wait time_left(struct budget *budget)
 {
-    if (budget->wait == NULL || budget->deadline == SJ_WAIT_NEVER)
-        return budget->wait;
-    int64_t left = budget->deadline - sj_wait_now_ns();
-    budget->left = *budget->wait;
-    budget->left.timeout_s = left > 0 ? (double)left * 1e-9 : 0;
-    return &budget->left;
+    struct sj_wait left = *budget->wait;
+    if (budget->deadline == 0)
+        budget->deadline = sj_wait_deadline(budget->wait);
+    else if (budget->deadline != SJ_WAIT_NEVER) {
+        int64_t now = sj_wait_now_ns();
+        left.timeout_s = now < budget->deadline ? (double)(budget->deadline - now) * 1e-9 : 0;
+    }
+    return left;
 }
 
 /* Takes a lock that was not to be had at once. */
-SJ_SELDOM static int take_slowly(struct sj_hold *part, uintptr_t uses, struct budget *budget)
+SJ_SELDOM static int take_slowly(struct sj_hold *part, struct budget *budget)
 {
-    if (budget->deadline == 0)
-        budget->deadline = sj_wait_deadline(budget->wait);
-    return sj_take_lock(part, uses, time_left(budget));
+    const struct sj_wait left = time_left(budget);
+    return sj_take_lock(part, sj_uses_reach(part->reach), &left);
+}
+
+SJ_SELDOM static int refuse_upgrade(const struct sj_space *space)
+{
+    return sj_error(SJ_EUPGRADE,
+                    "the thread is inside of '%s' for reading, and the VAS that it enters has it "
+                    "for writing: leave it first",
+                    space->segment->name);
+}
+
+static inline struct sj_hold *next_hold(void)
+{
+    return sj_me->top == NULL ? sj_me->hold : sj_me->top + 1;
 }
 
 static int take_part(const struct sj_reach *reach, const struct sj_reach_part *wanted,
                      const struct sj_hold *before, struct budget *budget)
 {
     const struct sj_hold *had = before == NULL ? NULL : sj_find_hold(wanted->space);
-    if (had != NULL && wanted->mode <= had->mode)
-        return SJ_OK;
-    if (had != NULL)
-        return sj_error(SJ_EUPGRADE,
-                        "the thread is inside of '%s' for reading, and the VAS that it enters has "
-                        "it for writing: leave it first",
-                        wanted->space->segment->name);
-    struct sj_hold part = {.space = wanted->space,
-                           .reach = reach,
-                           .depth = 1,
-                           .mode = wanted->mode,
-                           .kind = SJ_HOLD_OF_PART,
-                           .owns = true};
-    int error = sj_take_lock(&part, sj_uses_reach(reach), NULL);
+    if (SJ_UNLIKELY(had != NULL))
+        return wanted->mode <= had->mode ? SJ_OK : refuse_upgrade(wanted->space);
+    struct sj_hold *part = next_hold();
+    part->space = wanted->space;
+    part->slot = NULL;
+    part->reach = reach;
+    part->depth = 1;
+    part->mode = wanted->mode;
+    part->kind = SJ_HOLD_OF_PART;
+    part->owns = true;
+    part->borrowed = false;
+    int error = sj_take_lock(part, sj_uses_reach(reach), NULL);
     if (SJ_UNLIKELY(error == SJ_EBUSY && budget->wait != NULL))
-        error = take_slowly(&part, sj_uses_reach(reach), budget);
-    if (SJ_UNLIKELY(error != SJ_OK))
+        error = take_slowly(part, budget);
+    if (SJ_LIKELY(error == SJ_OK))
+        __atomic_store_n(&sj_me->top, part, __ATOMIC_RELEASE);
+    return error;
+}
+
+/* Not all of it is at home. */
+SJ_SELDOM static int come_home(const struct sj_reach *reach, struct budget *budget)
+{
+    int error = sj_park_home_all(reach, NULL);
+    if (error != SJ_EBUSY || budget->wait == NULL)
         return error;
-    struct sj_hold *top = sj_me->top == NULL ? sj_me->hold : sj_me->top + 1;
-    *top = part;
-    __atomic_store_n(&sj_me->top, top, __ATOMIC_RELEASE);
-    return SJ_OK;
+    const struct sj_wait left = time_left(budget);
+    return sj_park_home_all(reach, &left);
 }
 
 /* All locks, and all at home. */
 static int take_all(const struct sj_reach *reach, const struct sj_hold *before,
                     struct budget *budget)
 {
-    for (uint32_t i = 0; i < reach->count; i++) {
-        if (reach->part[i].mode == SJ_HOLD_NONE)
+    const struct sj_reach_part *part = reach->part, *end = part + reach->count;
+    for (; part < end; part++) {
+        if (part->mode == SJ_HOLD_NONE)
             continue;
-        int error = take_part(reach, &reach->part[i], before, budget);
+        int error = take_part(reach, part, before, budget);
         if (SJ_UNLIKELY(error != SJ_OK))
             return error;
     }
-    if (sj_me->top == before) { /* no lock has fenced */
+    if (SJ_UNLIKELY(sj_me->top == before)) { /* no lock has fenced */
         sj_use(sj_uses_reach(reach));
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     }
-    int error = sj_come_home(sj_uses_reach(reach), NULL);
-    if (SJ_UNLIKELY(error == SJ_EBUSY && budget->wait != NULL)) {
-        if (budget->deadline == 0)
-            budget->deadline = sj_wait_deadline(budget->wait);
-        error = sj_park_home_all(reach, time_left(budget));
-    }
-    return error;
+    for (part = reach->part; part < end; part++)
+        if (SJ_UNLIKELY(sj_is_parked(part->space)))
+            return come_home(reach, budget);
+    return SJ_OK;
 }
 
 /* One more entry of the reach that was entered last. */
@@ -112,7 +129,7 @@ static int enter_again(const struct sj_reach *reach, const struct sj_wait *wait)
 int sj_reach_enter(const struct sj_reach *reach, bool switched, const struct sj_wait *wait)
 {
     struct sj_hold *before = sj_me->top;
-    struct budget budget = {.wait = wait};
+    struct budget budget = {wait, 0};
     if (before != NULL && before->reach == reach && before->kind == SJ_HOLD_OF_REACH && !switched)
         return enter_again(reach, wait);
     uint32_t used = before == NULL ? 0 : (uint32_t)(before - sj_me->hold) + 1;
@@ -124,7 +141,7 @@ int sj_reach_enter(const struct sj_reach *reach, bool switched, const struct sj_
         sj_use_top();
         return error;
     }
-    struct sj_hold *top = sj_me->top == NULL ? sj_me->hold : sj_me->top + 1;
+    struct sj_hold *top = next_hold();
     *top = (struct sj_hold){.parts = (uint64_t)(top - sj_me->hold) - used,
                             .reach = reach,
                             .depth = 1,
