@@ -50,7 +50,9 @@ struct sj_root_page {
     uint64_t partial[SJ_CLASSES];    /* first slab with a free block, by class, or 0 */
     uint64_t roots[SJ_ROOT_BUCKETS]; /* roots directory: chains by hash of the name */
     uint64_t root_count;
-    uint8_t zero[4096 - 8 * (8 + SJ_CLASSES + SJ_ROOT_BUCKETS + 1)];
+    uint64_t growth_limit; /* bytes that the file may grow to; 0: the reserve */
+    uint64_t settings;     /* SJ_SETTING_… */
+    uint8_t zero[4096 - 8 * (8 + SJ_CLASSES + SJ_ROOT_BUCKETS + 3)];
 };
 
 struct sj_slab {
@@ -65,6 +67,13 @@ struct sj_slab {
 };
 
 #define SJ_SLAB_MAGIC 0x51abu
+
+/* What users set of a segment (settings.h). */
+enum {
+    SJ_SETTING_NOT_LOCKABLE = 1,
+    SJ_SETTING_PREFAULT = 2,
+    SJ_SETTING_HUGE = 4,
+};
 
 struct sj_root {
     uint16_t kind; /* SJ_KIND_ROOT */
@@ -89,6 +98,8 @@ _Static_assert(sizeof(struct sj_root_page) == SJ_PAGE, "media");
 _Static_assert(offsetof(struct sj_root_page, partial) == 64, "media");
 _Static_assert(offsetof(struct sj_root_page, roots) == 352, "media");
 _Static_assert(offsetof(struct sj_root_page, root_count) == 864, "media");
+_Static_assert(offsetof(struct sj_root_page, growth_limit) == 872, "media");
+_Static_assert(offsetof(struct sj_root_page, settings) == 880, "media");
 _Static_assert(sizeof(struct sj_slab) == 64, "media");
 _Static_assert(offsetof(struct sj_slab, next) == 16, "media");
 _Static_assert(offsetof(struct sj_slab, previous) == 24, "media");

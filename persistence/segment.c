@@ -22,6 +22,7 @@
 #include "persistence/loss.h"
 #include "persistence/pages.h"
 #include "persistence/seam.h"
+#include "persistence/settings.h"
 #include "persistence/sums.h"
 #include "persistence/superblock.h"
 #include "persistence/wal.h"
@@ -243,6 +244,7 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
         (void)discard(segment, first);
         return sj_error(error, "%s", detail);
     }
+    sj_settings_follow(segment);
     *opened = segment;
     return SJ_OK;
 }
@@ -411,6 +413,12 @@ static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
     return SJ_OK;
 }
 
+static uint64_t growth_limit(const struct sj_segment *segment)
+{
+    uint64_t limit = segment->root_page->growth_limit / SJ_PAGE * SJ_PAGE;
+    return limit == 0 || limit > segment->reserved ? segment->reserved : limit;
+}
+
 int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
 {
     uint64_t committed = sj_segment_committed(segment);
@@ -422,9 +430,15 @@ int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)
     uint64_t step = committed / 4;
     step = step < GROWTH_MIN ? GROWTH_MIN : step > GROWTH_MAX ? GROWTH_MAX : step;
     uint64_t end = bytes > committed + step ? bytes : committed + step;
+    uint64_t limit = growth_limit(segment);
     end = (end + SJ_SEGMENT_GROWTH - 1) / SJ_SEGMENT_GROWTH * SJ_SEGMENT_GROWTH;
-    if (end > segment->reserved)
-        end = segment->reserved;
+    if (bytes > limit)
+        return sj_error(SJ_EFULL,
+                        "'%s': needs %llu bytes, and its growth limit is %llu: raise that with "
+                        "seg_ctl, or free what is not needed",
+                        segment->name, (unsigned long long)bytes, (unsigned long long)limit);
+    if (end > limit)
+        end = limit;
     error = back(segment, committed, end);
     if (error == SJ_EFULL) { /* perhaps just what is needed fits */
         end = (bytes + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;

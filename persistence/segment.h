@@ -58,6 +58,7 @@ struct sj_segment {
     bool dirty;         /* written to since it was opened */
     bool accepted;      /* opened though it was unclean: the caller vouches for it */
     bool sync_failed;   /* what its storage has is not known */
+    bool lockable;      /* a switch takes its lock (settings.h) */
     uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;

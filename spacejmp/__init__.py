@@ -46,7 +46,7 @@ from spacejmp.persistence.errors import (
     VersionError,
 )
 from spacejmp.records import VasInfo, VasSegment
-from spacejmp.segments import Segment, seg_alloc, seg_delete, seg_find, seg_list
+from spacejmp.segments import Segment, seg_alloc, seg_ctl, seg_delete, seg_find, seg_list
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
@@ -127,6 +127,7 @@ __all__ = [
     "salvage",
     "seg_alloc",
     "seg_attach",
+    "seg_ctl",
     "seg_delete",
     "seg_detach",
     "seg_find",

@@ -19,6 +19,12 @@ class SegmentFacts(NamedTuple):
     rights: int
     window: int
 
+class SegmentSettings(NamedTuple):
+    growth_limit: int
+    page_size: int
+    lockable: bool
+    prefault: bool
+
 class VasFacts(NamedTuple):
     name: str
     uuid: bytes
@@ -64,3 +70,7 @@ def seg_attach(
     home: _Path, timeout: float | None, vas: _Id, segment: _Id, rights: int, window: int
 ) -> int: ...
 def seg_detach(home: _Path, timeout: float | None, vas: _Id, segment: _Id) -> None: ...
+def seg_ctl(
+    home: _Path, timeout: float | None, name: str, uuid: bytes, command: int, argument: int
+) -> None: ...
+def seg_settings(home: _Path, timeout: float | None, name: str, uuid: bytes) -> SegmentSettings: ...

@@ -46,6 +46,15 @@ cdef extern from "spacejmp/catalog.h" nogil:
     enum sj_vas_command:
         pass
 
+    enum sj_seg_command:
+        pass
+
+    struct sj_settings:
+        uint64_t growth_limit
+        uint64_t page_bytes
+        bint lockable
+        bint prefault
+
     struct sj_names:
         size_t count
         char **name
@@ -110,8 +119,13 @@ cdef extern from "spacejmp/catalog.h" nogil:
     int sj_catalog_seg_detach(const sj_catalog *catalog, const sj_vid *vid, const sj_sid *sid)
     int sj_catalog_vas_ctl(const sj_catalog *catalog, const sj_vid *vid, sj_vas_command command,
                            uint64_t argument)
+    int sj_catalog_seg_ctl(const sj_catalog *catalog, const sj_sid *sid, sj_seg_command command,
+                           uint64_t argument)
+    int sj_catalog_seg_settings(const sj_catalog *catalog, const sj_sid *sid,
+                                sj_settings *settings)
 
 
+SegmentSettings = namedtuple("SegmentSettings", "growth_limit page_size lockable prefault")
 VasFacts = namedtuple(
     "VasFacts",
     "name uuid of_segment created_ns tag isolation address_limit mode uid gid segments",
@@ -374,3 +388,30 @@ def seg_detach(home, timeout, vas, segment):
     with nogil:
         error = sj_catalog_seg_detach(&call.catalog, &vid, &sid)
     call.check(error)
+
+
+def seg_ctl(home, timeout, str name, bytes uuid, int command, argument):
+    """Change a property of a segment."""
+    cdef _Call call = _Call(home, timeout)
+    cdef uint64_t value = argument
+    cdef sj_sid sid
+    cdef int error
+    _identify(sid.name, sid.uuid, name, uuid)
+    with nogil:
+        error = sj_catalog_seg_ctl(&call.catalog, &sid, <sj_seg_command>command, value)
+    call.check(error)
+
+
+def seg_settings(home, timeout, str name, bytes uuid):
+    """What is set in a segment."""
+    cdef _Call call = _Call(home, timeout)
+    cdef sj_settings settings
+    cdef sj_sid sid
+    cdef int error
+    _identify(sid.name, sid.uuid, name, uuid)
+    with nogil:
+        error = sj_catalog_seg_settings(&call.catalog, &sid, &settings)
+    call.check(error)
+    return SegmentSettings(
+        settings.growth_limit, settings.page_bytes, bool(settings.lockable), bool(settings.prefault)
+    )

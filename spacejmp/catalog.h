@@ -35,6 +35,7 @@
 #define SJ_SPACEJMP_CATALOG_H
 
 #include "persistence/segment.h"
+#include "persistence/settings.h"
 #include "spacejmp/home.h"
 #include "spacejmp/record.h"
 #include "spacejmp/vas_source.h"
@@ -139,6 +140,28 @@ enum sj_vas_command {
  * SJ_EADDRESS: its segments exceed that limit. */
 SJ_API int sj_catalog_vas_ctl(const struct sj_catalog *catalog, const struct sj_vid *vid,
                               enum sj_vas_command command, uint64_t argument);
+
+enum sj_seg_command {
+    SJ_SEG_MODE,         /* permission bits, of all its files */
+    SJ_SEG_OWNER,        /* uid, and gid << 32; UINT32_MAX: as it is */
+    SJ_SEG_LOCKABLE,     /* 0 or 1: whether a switch into a VAS takes its lock */
+    SJ_SEG_GROWTH_LIMIT, /* bytes that the file may grow to, whole pages; 0: the reserve */
+    SJ_SEG_PAGE_SIZE,    /* SJ_PAGE, or SJ_PAGE_HUGE where the filesystem has such pages */
+    SJ_SEG_PREFAULT,     /* 0 or 1: whether who opens it maps all pages that it has */
+};
+
+/*
+ * Changes one property of a segment. All but mode and owner are in the segment (settings.h): it is
+ * attached for that, and waited for. SJ_EINVAL: out of range; SJ_EUNSUPPORTED: there are no huge
+ * pages; SJ_ENOTFOUND; errors of sj_space_attach and sj_enter_write. Lockable, page size and
+ * prefault count for those that attach it from then on.
+ */
+SJ_API int sj_catalog_seg_ctl(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                              enum sj_seg_command command, uint64_t argument);
+
+/* What is set in it. Errors of sj_space_attach and sj_enter_read. */
+SJ_API int sj_catalog_seg_settings(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                                   struct sj_settings *settings);
 
 /* Where an attachment gets the segments of a VAS from (vas_source.h). `source.close` ends it; the
  * catalog may go before. When the VAS is deleted, it keeps the segments that it had. */

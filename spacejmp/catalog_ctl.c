@@ -9,6 +9,7 @@
 
 #include "spacejmp/catalog_inside.h"
 #include "spacejmp/files.h"
+#include "spacejmp/hold.h"
 
 /* ------------------------------------------------------------------ mode and owner */
 
@@ -94,18 +95,24 @@ static int access_vas(const struct sj_catalog *catalog, const struct sj_vid *vid
     return error == SJ_OK ? apply(path, access) : error;
 }
 
-static int set_access(const struct sj_catalog *catalog, const struct sj_vid *vid,
-                      const struct access *access)
+static int set_access(const struct sj_catalog *catalog, const struct sj_vid *vid, bool owner,
+                      uint64_t argument)
 {
     struct sj_catalog_lock lock;
-    int error = access->owner ? SJ_OK : sj_catalog_check_mode(access->mode);
+    const struct access access = {
+        .owner = owner,
+        .mode = argument < 010000 ? (uint32_t)argument : UINT32_MAX,
+        .uid = (uint32_t)argument,
+        .gid = (uint32_t)(argument >> 32),
+    };
+    int error = owner ? SJ_OK : sj_catalog_check_mode(access.mode);
     if (error == SJ_OK)
         error = sj_home_exists(catalog->home);
     if (error == SJ_OK)
         error = sj_catalog_begin(catalog, &lock);
     if (error != SJ_OK)
         return error;
-    error = access_vas(catalog, vid, access);
+    error = access_vas(catalog, vid, &access);
     sj_catalog_unlock(&lock);
     return error;
 }
@@ -133,16 +140,10 @@ int sj_catalog_vas_ctl(const struct sj_catalog *catalog, const struct sj_vid *vi
                        enum sj_vas_command command, uint64_t argument)
 {
     struct property property = {command, argument};
-    struct access access = {
-        .owner = command == SJ_VAS_OWNER,
-        .mode = argument < 010000 ? (uint32_t)argument : UINT32_MAX,
-        .uid = (uint32_t)argument,
-        .gid = (uint32_t)(argument >> 32),
-    };
     switch (command) {
     case SJ_VAS_MODE:
     case SJ_VAS_OWNER:
-        return set_access(catalog, vid, &access);
+        return set_access(catalog, vid, command == SJ_VAS_OWNER, argument);
     case SJ_VAS_TAG:
         if (argument > SJ_VAS_TAG_MAX)
             return sj_error(SJ_EINVAL, "tag: expected 0 to %d, found %llu", SJ_VAS_TAG_MAX,
@@ -163,4 +164,84 @@ int sj_catalog_vas_ctl(const struct sj_catalog *catalog, const struct sj_vid *vi
         return sj_error(SJ_EINVAL, "command: expected one of a VAS, found %d", (int)command);
     }
     return sj_catalog_change_vas(catalog, vid, set_property, &property);
+}
+
+/* ------------------------------------------------------------------ what the segment has */
+
+/* Attaches it, and calls with the hold that is needed. */
+static int visit(const struct sj_catalog *catalog, const struct sj_sid *sid, bool writable,
+                 int (*change)(struct sj_segment *segment, void *context), void *context)
+{
+    char segment_path[PATH_MAX], lock_path[PATH_MAX];
+    struct sj_attach_options options = {
+        .writable = writable, .uuid = sid->uuid, .wait = catalog->wait};
+    struct sj_segment_info info;
+    struct sj_space *space;
+    int error = sj_catalog_seg_find(catalog, sid->name, &info);
+    if (error != SJ_OK)
+        return error;
+    sj_home_segment(catalog->home, sid->name, segment_path);
+    sj_home_lock(catalog->home, sid->uuid, lock_path);
+    error = sj_space_attach(segment_path, lock_path, &options, &space);
+    if (error != SJ_OK)
+        return error;
+    error = writable ? sj_enter_write(space, &catalog->wait) : sj_enter_read(space, &catalog->wait);
+    if (error == SJ_OK) {
+        error = change(space->segment, context);
+        int left = sj_leave(space);
+        if (left == SJ_EBUSY) /* the space that the thread is in again is not at home */
+            left = sj_return(&catalog->wait);
+        error = error == SJ_OK ? left : error;
+    }
+    int detached = sj_space_detach(space, &catalog->wait);
+    return error == SJ_OK ? detached : error;
+}
+
+static int read_settings(struct sj_segment *segment, void *context)
+{
+    sj_settings_get(segment, context);
+    return SJ_OK;
+}
+
+int sj_catalog_seg_settings(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                            struct sj_settings *settings)
+{
+    return visit(catalog, sid, false, read_settings, settings);
+}
+
+struct setting {
+    enum sj_seg_command command;
+    uint64_t value;
+};
+
+static int write_setting(struct sj_segment *segment, void *context)
+{
+    const struct setting *setting = context;
+    struct sj_settings settings;
+    sj_settings_get(segment, &settings);
+    if (setting->command == SJ_SEG_LOCKABLE)
+        settings.lockable = setting->value == 1;
+    else if (setting->command == SJ_SEG_PREFAULT)
+        settings.prefault = setting->value == 1;
+    else if (setting->command == SJ_SEG_PAGE_SIZE)
+        settings.page_bytes = setting->value;
+    else
+        settings.growth_limit = setting->value;
+    return sj_settings_put(segment, &settings);
+}
+
+int sj_catalog_seg_ctl(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                       enum sj_seg_command command, uint64_t argument)
+{
+    struct setting setting = {command, argument};
+    struct sj_vid vid;
+    if ((int)command < SJ_SEG_MODE || command > SJ_SEG_PREFAULT)
+        return sj_error(SJ_EINVAL, "command: expected one of a segment, found %d", (int)command);
+    if ((command == SJ_SEG_LOCKABLE || command == SJ_SEG_PREFAULT) && argument > 1)
+        return sj_error(SJ_EINVAL, "expected 0 or 1, found %llu", (unsigned long long)argument);
+    if (command != SJ_SEG_MODE && command != SJ_SEG_OWNER)
+        return visit(catalog, sid, true, write_setting, &setting);
+    memcpy(vid.uuid, sid->uuid, sizeof vid.uuid);
+    memcpy(vid.name, sid->name, sizeof vid.name);
+    return set_access(catalog, &vid, command == SJ_SEG_OWNER, argument);
 }

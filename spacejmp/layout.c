@@ -114,7 +114,7 @@ static int attach_part(const struct sj_layout_spec *spec, uint32_t index,
                                       .reserved = space->segment->reserved,
                                       .rights = rights,
                                       .window = part->window,
-                                      .lockable = part->lockable,
+                                      .lockable = part->lockable && space->segment->lockable,
                                       .is_private = is_private,
                                       .space = space};
     memcpy(segment->name, space->segment->name, sizeof segment->name);

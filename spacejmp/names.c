@@ -172,3 +172,19 @@ int sj_seg_detach_private(struct sj_vas *vh, const struct sj_sid *sid, const str
 {
     return sj_vas_remove_private(vh, sid->uuid, wait);
 }
+
+int sj_seg_ctl(const struct sj_sid *sid, enum sj_seg_command command, uint64_t argument)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    int error = ours(home, &catalog);
+    return error == SJ_OK ? sj_catalog_seg_ctl(&catalog, sid, command, argument) : error;
+}
+
+int sj_seg_settings(const struct sj_sid *sid, struct sj_settings *settings)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    int error = ours(home, &catalog);
+    return error == SJ_OK ? sj_catalog_seg_settings(&catalog, sid, settings) : error;
+}

@@ -30,6 +30,9 @@ SJ_API int sj_seg_find(const char *name, struct sj_sid *sid);
 /* SJ_EBUSY when VASes name it. */
 SJ_API int sj_seg_delete(const struct sj_sid *sid);
 SJ_API int sj_seg_list(struct sj_names *names);
+SJ_API int sj_seg_ctl(const struct sj_sid *sid, enum sj_seg_command command, uint64_t argument);
+/* What is set of it. */
+SJ_API int sj_seg_settings(const struct sj_sid *sid, struct sj_settings *settings);
 
 /* For all who have the VAS attached. `rights`: SJ_RIGHT_READ, or with SJ_RIGHT_WRITE. */
 SJ_API int sj_seg_attach(const struct sj_vid *vid, const struct sj_sid *sid, uint32_t rights);

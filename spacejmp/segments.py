@@ -7,8 +7,9 @@ it. It is also the store that `spacejmp.open` opens, and a VAS of one segment (`
 
 from __future__ import annotations
 
+import operator
 import os
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import spacejmp._catalog as core
 from spacejmp.arena import DEFAULT_RESERVED, check_base, check_reserved
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Named",
     "Segment",
+    "argument_of",
     "home_of",
     "seg_alloc",
+    "seg_ctl",
     "seg_delete",
     "seg_find",
     "seg_list",
@@ -32,6 +35,13 @@ __all__ = [
 ]
 
 Home = str | os.PathLike[str] | None
+
+SegmentProperty = Literal[
+    "mode", "owner", "lockable", "growth_limit", "page_size", "prefault", "durability"
+]
+
+_COMMANDS = ("mode", "owner", "lockable", "growth_limit", "page_size", "prefault")  # as in C
+_HUGE = 2 << 20
 
 TIMEOUT = 10.0
 """Seconds that a change waits for others that change the catalog."""
@@ -106,6 +116,32 @@ class Segment(Named):
     def delete(self, *, timeout: float | None = TIMEOUT) -> None:
         """Remove it: see `seg_delete`."""
         seg_delete(self, timeout=timeout)
+
+    @overload
+    def ctl(self, command: SegmentProperty, *, timeout: float | None = ...) -> Any: ...
+    @overload
+    def ctl(self, command: SegmentProperty, value: Any, *, timeout: float | None = ...) -> None: ...
+    def ctl(
+        self, command: SegmentProperty, value: Any = None, *, timeout: float | None = TIMEOUT
+    ) -> Any:
+        """Read or change a property: see `seg_ctl`."""
+        return seg_ctl(self, command, value, timeout=timeout)
+
+
+def argument_of(command: str, value: Any) -> int:
+    """Make the number that C takes for the value of a property."""
+    if command == "owner":
+        user, group = value if isinstance(value, tuple) else (value, 0xFFFF_FFFF)
+        parts = operator.index(user), operator.index(group)
+        if not all(0 <= part < 2**32 for part in parts):
+            raise InvalidArgumentError(f"owner: expected user and group numbers, found {value!r}")
+        return parts[0] | parts[1] << 32
+    number = operator.index(value)
+    if command == "mode":
+        check_mode(number)
+    if not 0 <= number < 2**64:
+        raise InvalidArgumentError(f"{command}: expected a number ≥ 0, found {value!r}")
+    return number
 
 
 def home_of(home: Home) -> str:
@@ -298,3 +334,96 @@ def seg_list(*, home: Home = None) -> list[str]:
     True
     """
     return core.seg_list(home_of(home))
+
+
+@overload
+def seg_ctl(
+    segment: Segment | str,
+    command: SegmentProperty,
+    *,
+    home: Home = ...,
+    timeout: float | None = ...,
+) -> Any: ...
+@overload
+def seg_ctl(
+    segment: Segment | str,
+    command: SegmentProperty,
+    value: Any,
+    *,
+    home: Home = ...,
+    timeout: float | None = ...,
+) -> None: ...
+def seg_ctl(
+    segment: Segment | str,
+    command: SegmentProperty,
+    value: Any = None,
+    *,
+    home: Home = None,
+    timeout: float | None = TIMEOUT,
+) -> Any:
+    """Read a property of a segment, or change it.
+
+    Parameters
+    ----------
+    segment : Segment or str
+    command : str
+        "mode": permission bits, of all its files. "owner": a user number, or a pair of user and
+        group. "lockable": whether a switch into a VAS takes its lock; if not, those who switch see
+        to it themselves that nobody writes while others read. "growth_limit": bytes that the file
+        may grow to, whole pages, 0 for all of the reserve; beyond it is a `SpaceFullError`.
+        "page_size": 4096, or "huge" for 2 MiB pages. "prefault": whether who attaches it maps all
+        pages at once. "durability": read only.
+    value : optional
+        What it is to be; left out, what it is is returned.
+    home, timeout
+        As for `vas_create`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        The command or the value is out of its range.
+    UnsupportedError
+        The filesystem of the home has no huge pages; tmpfs has, whatever the machine's settings.
+    NotFoundError, SpaceBusyError, StorePermissionError
+    HoldUpgradeError
+        The calling thread is inside of the segment for reading.
+
+    Complexity
+    ----------
+    O(1); "huge" and "prefault" cost what it takes to copy or to map all pages.
+
+    Durability
+    ----------
+    A crash leaves the old value or the new one. "lockable", "page_size" and "prefault" count for
+    those who attach the segment from then on.
+
+    Examples
+    --------
+    >>> segment = sj.seg_alloc("limited")
+    >>> sj.seg_ctl(segment, "growth_limit", 2**20)
+    >>> segment.ctl("growth_limit")
+    1048576
+    """
+    target = segment_of(segment, home)
+    if command == "durability" and value is None:
+        return target.info().durability
+    if command not in _COMMANDS:
+        raise InvalidArgumentError(
+            f"command: expected one of {', '.join(map(repr, _COMMANDS))}, or 'durability' to read "
+            f"it, found {command!r}"
+        )
+    if value is None:
+        return _property(target, command, timeout)
+    if command == "page_size" and value == "huge":
+        value = _HUGE
+    number = _COMMANDS.index(command)
+    core.seg_ctl(target.home, timeout, *target.id, number, argument_of(command, value))
+    return None
+
+
+def _property(segment: Segment, command: str, timeout: float | None) -> Any:
+    """Read a property."""
+    if command in ("mode", "owner"):
+        facts = core.vas_read(segment.home, *segment.id)
+        return facts.mode if command == "mode" else (facts.uid, facts.gid)
+    return getattr(core.seg_settings(segment.home, timeout, *segment.id), command)

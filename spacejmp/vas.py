@@ -19,7 +19,7 @@ from spacejmp.home import check_mode
 from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 from spacejmp.records import Rights, VasInfo, VasSegment
-from spacejmp.segments import TIMEOUT, Home, Named, Segment, home_of, segment_of
+from spacejmp.segments import TIMEOUT, Home, Named, Segment, argument_of, home_of, segment_of
 
 if TYPE_CHECKING:
     from spacejmp.vas_handle import VasHandle
@@ -432,18 +432,7 @@ def _argument(command: str, value: Any) -> int:
         if value not in _ISOLATIONS:
             raise InvalidArgumentError(f"isolation: expected 'shared' or 'strict', found {value!r}")
         return _ISOLATIONS.index(value)
-    if command == "owner":
-        user, group = value if isinstance(value, tuple) else (value, 0xFFFF_FFFF)
-        parts = operator.index(user), operator.index(group)
-        if not all(0 <= part < 2**32 for part in parts):
-            raise InvalidArgumentError(f"owner: expected user and group numbers, found {value!r}")
-        return parts[0] | parts[1] << 32
-    number = operator.index(value)
-    if command == "mode":
-        check_mode(number)
-    if not 0 <= number < 2**64:
-        raise InvalidArgumentError(f"{command}: expected a number ≥ 0, found {value!r}")
-    return number
+    return argument_of(command, value)
 
 
 def seg_attach(

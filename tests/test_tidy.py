@@ -89,6 +89,7 @@ PUBLIC_NAMES: list[str] = [
     "salvage",
     "seg_alloc",
     "seg_attach",
+    "seg_ctl",
     "seg_delete",
     "seg_detach",
     "seg_find",
