@@ -25,16 +25,40 @@ def ls(
     long: Annotated[bool, typer.Option("--long", "-l", help="Size, address and age too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the stores."""
+    """List the stores, and the virtual address spaces of several segments."""
     stores = catalog(context)
+    names = stores.names()
+    vases = [name for name in sj.vas_list(home=stores.home) if _is_vas(stores, name, names)]
     if not long and not as_json:
-        for name in stores.names():
+        for name in names:
             report.line(name)
-        return
-    entries = [_entry(stores, name) for name in stores.names()]
-    if as_json:
-        report.emit_json({"home": stores.home, "stores": entries})
-    elif not report.is_terminal():
+    else:
+        entries = [_entry(stores, name) for name in names]
+        if as_json:
+            report.emit_json({"home": stores.home, "stores": entries, "vases": vases})
+            return
+        _print_long(entries, stores.home if not vases else None)
+    for name in vases:
+        report.line(f"{name} (VAS: {_parts(stores, name)})")
+
+
+def _is_vas(stores: sj.Catalog, name: str, segments: list[str]) -> bool:
+    """Tell whether a name is that of a VAS with a record of its own."""
+    return name not in segments or stores.has_vas(name)
+
+
+def _parts(stores: sj.Catalog, name: str) -> str:
+    """Name the segments of a VAS."""
+    try:
+        segments = sj.vas_find(name, home=stores.home).segments
+    except sj.SpaceJmpError as error:
+        return describe(error)
+    return ", ".join(segment.name for segment in segments) or "no segments"
+
+
+def _print_long(entries: list[dict[str, Any]], empty_home: str | None) -> None:
+    """Print a line of facts for each store; for people a table."""
+    if not report.is_terminal():
         for entry in entries:
             report.line("\t".join(_long_fields(entry, plain=True)))
     elif entries:
@@ -43,8 +67,8 @@ def ls(
         for entry in entries:
             shown.add_row(*_long_fields(entry, plain=False))
         report.console().print(shown)
-    else:
-        report.line(f"no stores in {stores.home}")
+    elif empty_home is not None:
+        report.line(f"no stores in {empty_home}")
 
 
 def _entry(stores: sj.Catalog, name: str) -> dict[str, Any]:

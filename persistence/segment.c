@@ -415,8 +415,8 @@ static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
 
 static uint64_t growth_limit(const struct sj_segment *segment)
 {
-    uint64_t limit = segment->root_page->growth_limit / SJ_PAGE * SJ_PAGE;
-    return limit == 0 || limit > segment->reserved ? segment->reserved : limit;
+    uint64_t limit = segment->root_page->growth_limit;
+    return limit == 0 || limit > segment->reserved ? segment->reserved : limit / SJ_PAGE * SJ_PAGE;
 }
 
 int sj_segment_commit(struct sj_segment *segment, uint64_t bytes)

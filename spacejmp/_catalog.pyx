@@ -12,6 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+from libcpp cimport bool as c_bool
 
 from spacejmp._space cimport (
     SJ_DURABILITY_POWER,
@@ -112,6 +113,7 @@ cdef extern from "spacejmp/catalog.h" nogil:
                               sj_vid *vid)
     int sj_catalog_vas_read(const sj_catalog *catalog, const char *name, const uint8_t *uuid,
                             sj_vas_record *record)
+    int sj_catalog_vas_exists(const sj_catalog *catalog, const char *name, c_bool *exists)
     int sj_catalog_vas_delete(const sj_catalog *catalog, const char *name, const uint8_t *uuid)
     int sj_catalog_vas_list(const sj_catalog *catalog, sj_names *names)
     int sj_catalog_seg_attach(const sj_catalog *catalog, const sj_vid *vid, const sj_sid *sid,
@@ -325,6 +327,19 @@ def vas_read(home, str name, bytes uuid=None):
         return _facts(&record)
     finally:
         free(record.segments)
+
+
+def vas_exists(home, str name):
+    """Whether a VAS was created with that name."""
+    cdef _Call call = _Call(home)
+    cdef bytes c_name = name.encode()
+    cdef const char *at = c_name
+    cdef c_bool exists = False
+    cdef int error
+    with nogil:
+        error = sj_catalog_vas_exists(&call.catalog, at, &exists)
+    call.check(error)
+    return bool(exists)
 
 
 def vas_delete(home, timeout, str name, bytes uuid=None):

@@ -104,6 +104,9 @@ SJ_API int sj_catalog_vas_create(const struct sj_catalog *catalog, const char *n
 SJ_API int sj_catalog_vas_read(const struct sj_catalog *catalog, const char *name,
                                const uint8_t *uuid, struct sj_vas_record *record);
 
+/* Whether a VAS was created with that name, also one whose record is damaged. O(1). */
+SJ_API int sj_catalog_vas_exists(const struct sj_catalog *catalog, const char *name, bool *exists);
+
 /* Removes a VAS: its record; of a segment taken for one, the segment. Those who have it attached
  * keep it until they detach it. `uuid` NULL: whichever has the name, also a damaged one. */
 SJ_API int sj_catalog_vas_delete(const struct sj_catalog *catalog, const char *name,

@@ -16,12 +16,10 @@ from spacejmp.home import absolute_home, check_mode, default_home
 from spacejmp.library import use_forced_granularity
 from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import (
-    CorruptError,
     IdentityError,
     InvalidArgumentError,
     NotFoundError,
     SpaceJmpError,
-    VersionError,
 )
 from spacejmp.records import Rebuilt, SegmentRecord, VasRecord, record_of
 
@@ -293,12 +291,7 @@ class Catalog:
 
     def has_vas(self, name: str) -> bool:
         """Tell whether a VAS was made with this name, which is not that of a store alone."""
-        try:
-            return not core.vas_read(self.home, name).of_segment
-        except NotFoundError:
-            return False
-        except (CorruptError, VersionError):
-            return True
+        return core.vas_exists(self.home, name)
 
     def _not_found(self, name: str) -> NotFoundError:
         """Make the error that says which names there are instead."""

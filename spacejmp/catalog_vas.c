@@ -105,6 +105,19 @@ int sj_catalog_vas_read(const struct sj_catalog *catalog, const char *name, cons
     return error == SJ_ENOTFOUND ? of_segment(catalog, name, uuid, record) : error;
 }
 
+int sj_catalog_vas_exists(const struct sj_catalog *catalog, const char *name, bool *exists)
+{
+    char path[PATH_MAX];
+    int error = sj_name_check(name);
+    if (error != SJ_OK)
+        return error;
+    sj_home_record(catalog->home, name, path);
+    error = sj_file_status(path, NULL, exists);
+    if (error == SJ_OK && *exists)
+        *exists = !sj_catalog_is_obsolete(path);
+    return error;
+}
+
 int sj_catalog_vas_list(const struct sj_catalog *catalog, struct sj_names *names)
 {
     struct sj_names records, segments = {0};

@@ -118,7 +118,7 @@ def test_ls_lists_names(genes: Path) -> None:
 
 def test_ls_of_an_empty_home_lists_nothing(home: Path) -> None:
     assert ran(home, "ls") == ""
-    assert ran(home, "ls", "--json") == f'{{"home": "{home}", "stores": []}}\n'
+    assert ran(home, "ls", "--json") == f'{{"home": "{home}", "stores": [], "vases": []}}\n'
 
 
 def test_ls_json_has_a_stable_shape(genes: Path) -> None:

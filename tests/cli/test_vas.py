@@ -87,6 +87,19 @@ def test_failures_are_told_in_a_line(panel: Path, code: int, arguments: tuple[st
     assert "Traceback" not in result.output
 
 
+def test_ls_lists_stores_and_vases_of_several_segments(panel: Path) -> None:
+    def listed(*options: str) -> str:
+        command = ["--home", str(panel), "ls", *options]
+        return CliRunner().invoke(app, command, prog_name="spacejmp").stdout
+
+    ran(panel, "attach", "panel", "genes")
+    assert listed().splitlines() == ["genes", "reads", "panel (VAS: genes)"]
+    assert listed("--long").splitlines()[2] == "panel (VAS: genes)"
+    found = json.loads(listed("--json"))
+    assert [store["name"] for store in found["stores"]] == ["genes", "reads"]
+    assert found["vases"] == ["panel"]
+
+
 def test_segments_that_overlap_are_refused(panel: Path) -> None:
     ran(panel, "attach", "panel", "genes")
     result = run(panel, "attach", "panel", "reads")
