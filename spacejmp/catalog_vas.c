@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* catalog_vas.c: virtual address spaces by name, and the segments in them (catalog.h has the
  * rules). */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +187,7 @@ static int change_locked(const struct sj_catalog *catalog, const struct sj_vid *
         return error;
     sj_home_record(catalog->home, vid->name, path);
     error = sj_file_status(path, &status, &there);
-    if (error == SJ_OK && access(path, W_OK) != 0)
+    if (error == SJ_OK && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
         error = sj_file_failed("change", path);
     if (error == SJ_OK)
         error = change(context, &record);
