@@ -66,6 +66,8 @@ bool sj_reach_is_inside(void);
 /* Announces that the calling thread is going to look at `*layout`, and returns it; NULL when the
  * thread's state could not be made. It is not freed before sj_reach_end_visit (T1). */
 const void *sj_reach_visit(void *const *layout);
+/* What was announced last. */
+const void *sj_reach_visited(void);
 void sj_reach_end_visit(void);
 /* The layout of a reach that the thread is in is not freed when it leaves that, but after
  * sj_reach_keep(NULL). */

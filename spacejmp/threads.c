@@ -102,6 +102,11 @@ const void *sj_reach_visit(void *const *layout)
     }
 }
 
+const void *sj_reach_visited(void)
+{
+    return sj_me->visiting;
+}
+
 void sj_reach_end_visit(void)
 {
     __atomic_store_n(&sj_me->visiting, NULL, __ATOMIC_RELEASE);

@@ -100,7 +100,17 @@ static struct sj_layout *current(const struct sj_vas *vas)
 
 /* ------------------------------------------------------------------ the record, and its changes */
 
-/* A layout of what the source says now; with `changing`. `contents` is for its strings. */
+static const struct sj_vas_part *find_part(const struct sj_vas_part *part, uint32_t count,
+                                           const uint8_t uuid[16])
+{
+    for (const struct sj_vas_part *end = part + count; part < end; part++)
+        if (memcmp(part->uuid, uuid, sizeof part->uuid) == 0)
+            return part;
+    return NULL;
+}
+
+/* A layout of what the source says now, and of private parts that it does not have; with
+ * `changing`. `contents` is for its strings. */
 static int make_from(struct sj_vas *vas, struct sj_vas_contents *contents, uint64_t generation,
                      const struct sj_wait *wait, struct sj_layout **made)
 {
@@ -113,14 +123,15 @@ static int make_from(struct sj_vas *vas, struct sj_vas_contents *contents, uint6
     if (count > 0)
         memcpy(part, contents->part, count * sizeof *part);
     for (struct private_part *one = vas->privates; one != NULL; one = one->next)
-        part[count++] = one->part;
+        if (find_part(part, contents->count, one->part.uuid) == NULL)
+            part[count++] = one->part;
     struct sj_layout_spec spec = {.vas = vas,
                                   .name = vas->source.name,
                                   .before = current(vas),
                                   .rights = vas->rights,
                                   .part = part,
                                   .count = count,
-                                  .private_count = privates,
+                                  .private_count = count - contents->count,
                                   .strict = contents->strict,
                                   .generation = generation};
     int error = sj_layout_make(&spec, wait, made);
@@ -168,13 +179,11 @@ static int renew(struct sj_vas *vas, const struct sj_wait *wait)
 }
 
 /* Whether the record may be another one than the layout was made from. */
-static bool is_stale(const struct sj_vas *vas)
+static bool is_stale(const struct sj_vas *vas, const struct sj_layout *layout)
 {
     uint64_t generation = generation_of(vas);
-    if (SJ_LIKELY(vas->source.generation == NULL))
-        return false;
     return generation % 2 != 0 ||
-           generation != __atomic_load_n(&current(vas)->generation, __ATOMIC_RELAXED);
+           generation != __atomic_load_n(&layout->generation, __ATOMIC_RELAXED);
 }
 
 int sj_vas_refresh(struct sj_vas *vas, const struct sj_wait *wait)
@@ -313,6 +322,14 @@ static struct private_part *copy_of(const struct sj_vas_part *part)
     return copy;
 }
 
+static bool has(const struct sj_layout *layout, const uint8_t uuid[16])
+{
+    uint32_t i = 0;
+    while (i < layout->count && memcmp(layout->segment[i].uuid, uuid, 16) != 0)
+        i++;
+    return i < layout->count;
+}
+
 int sj_vas_add_private(struct sj_vas *vas, const struct sj_vas_part *part,
                        const struct sj_wait *wait)
 {
@@ -324,9 +341,14 @@ int sj_vas_add_private(struct sj_vas *vas, const struct sj_vas_part *part,
         free(fresh);
         return error;
     }
-    fresh->next = vas->privates;
-    vas->privates = fresh;
     error = renew(vas, wait == NULL ? &impatient : wait);
+    if (error == SJ_OK && has(current(vas), part->uuid))
+        error = sj_error(SJ_EEXISTS, "'%s' has the segment already", vas->source.name);
+    fresh->next = vas->privates;
+    if (error == SJ_OK) {
+        vas->privates = fresh;
+        error = renew(vas, wait == NULL ? &impatient : wait);
+    }
     if (error != SJ_OK) {
         vas->privates = fresh->next;
         free(fresh);
@@ -362,18 +384,33 @@ int sj_vas_remove_private(struct sj_vas *vas, const uint8_t uuid[16], const stru
 
 /* ------------------------------------------------------------------ switching */
 
+/* Takes over what has changed, before the thread goes there. */
+__attribute__((cold, noinline)) static int renew_first(struct sj_vas *vas,
+                                                       const struct sj_wait *wait)
+{
+    sj_reach_end_visit();
+    if (wait == NULL)
+        return sj_error(SJ_EBUSY, "the record of '%s' has changed, and attaching may wait",
+                        vas->source.name);
+    int error = sj_vas_refresh(vas, wait);
+    if (error == SJ_OK)
+        (void)sj_reach_visit(&vas->layout);
+    return error;
+}
+
 /* What a thread that goes there can reach; the layout is announced. */
 static int visit(struct sj_vas *vas, uint32_t window, const struct sj_wait *wait,
                  const struct sj_reach **reach)
 {
-    if (SJ_UNLIKELY(is_stale(vas))) {
-        int error = sj_vas_refresh(vas, wait);
-        if (error != SJ_OK)
-            return error;
-    }
     const struct sj_layout *layout = sj_reach_visit(&vas->layout);
     if (SJ_UNLIKELY(layout == NULL))
         return sj_error(SJ_ENOMEM, "the state of a thread");
+    if (SJ_UNLIKELY(is_stale(vas, layout))) {
+        int error = renew_first(vas, wait);
+        if (error != SJ_OK)
+            return error;
+        layout = sj_reach_visited();
+    }
     if (SJ_UNLIKELY(window >= layout->windows)) {
         uint32_t windows = layout->windows;
         sj_reach_end_visit();

@@ -69,8 +69,9 @@ SJ_API int sj_vas_attach_source(const struct sj_vas_source *source, uint32_t rig
 SJ_API int sj_vas_detach(struct sj_vas *vh, const struct sj_wait *wait);
 
 /* Adds a segment to this process's VAS alone, as if it were in the record; it has the rights that
- * are asked for. SJ_EEXISTS: it is in the VAS; SJ_EADDRESS: it overlaps another one of its window;
- * and those of sj_space_attach. (sj_seg_attach_private, names.h, takes a name.) */
+ * are asked for; when the record gets it later, that counts. SJ_EEXISTS: it is in the VAS;
+ * SJ_EADDRESS: it overlaps another one of its window; and those of sj_space_attach.
+ * (sj_seg_attach_private, names.h, takes a name.) */
 SJ_API int sj_vas_add_private(struct sj_vas *vh, const struct sj_vas_part *part,
                               const struct sj_wait *wait);
 /* Takes it away; threads that are inside keep it until they leave. SJ_ENOTFOUND: it is no private
@@ -81,10 +82,11 @@ SJ_API int sj_vas_remove_private(struct sj_vas *vh, const uint8_t uuid[16],
 /*
  * Leaves the VAS that the thread has switched into, if it has, and makes `vh` (a window of it) its
  * current one; NULL: the initial space. SJ_EBUSY when the thread is inside of other holds: it
- * leaves them first. What cannot go on for other reasons than waiting (SJ_EINVAL: there is no such
- * window) changes nothing; after SJ_EBUSY, SJ_EINTR, and errors of sj_enter_write the thread is in
- * the initial space. `wait` NULL: does not wait. SJ_EIO, SJ_EDAMAGED: as sj_leave, and the switch
- * has been made.
+ * leaves them first. What fails before anything is left changes nothing: SJ_EINVAL, there is no
+ * such window; a record that has changed and cannot be attached. What fails afterwards leaves the
+ * thread in the initial space (sj_vas_current tells): SJ_EBUSY, SJ_EINTR, and errors of
+ * sj_enter_write. `wait` NULL: neither waits nor takes over changes of the record (SJ_EBUSY).
+ * SJ_EIO, SJ_EDAMAGED of sj_leave: the switch has been made.
  */
 SJ_API int sj_vas_switch(struct sj_vas *vh, uint32_t window, const struct sj_wait *wait);
 /* The same; `*previous` is what the thread was in, or NULL. */

@@ -15,6 +15,9 @@
  *                                 tables move, as mremap does it; looked for at each switch too
  *   what is touched (touch.h)     accesses in the current VAS
  *
+ * A VAS of several segments (vas.h) has no VAS of its own in the machine: while the thread is
+ * inside of one, the machine is in the process's, which has all segments.
+ *
  * N1  A thread has at most one model; events of other threads do not reach it.
  * N2  What was touched before an event is accessed before it.
  *

@@ -294,6 +294,7 @@ static void changes_are_taken_over_at_the_next_switch(void)
     ab.part[0].segment = &d; /* instead of b, whose addresses it has */
     ab.generation = 4;
     CHECK(world_is_home(&b));
+    CHECK(sj_vas_switch(vh, 0, NULL) == SJ_EBUSY && sj_vas_current() == vh);
     CHECK_OK(sj_vas_switch(vh, 0, &patient));
     CHECK(world_is_home(&a) && world_is_home(&d));
     CHECK(sj_vas_member(vh, 1, &segment) && memcmp(segment.uuid, d.uuid, 16) == 0);
@@ -384,6 +385,15 @@ static void a_private_segment_is_this_processs_alone(void)
     ab.generation = 4;
     CHECK_OK(sj_vas_switch(vh, 0, &patient)); /* changes of the record leave it where it is */
     CHECK(world_is_home(&b));
+    world_add(&ab, &b, SJ_RIGHT_READ, SJ_WINDOW_ALL, true); /* for all, now */
+    ab.generation = 6;
+    CHECK_OK(sj_vas_switch(vh, 0, &patient));
+    CHECK(sj_vas_member(vh, 1, &segment) && !segment.is_private);
+    CHECK(segment.rights == SJ_RIGHT_READ && !sj_vas_member(vh, 2, &segment));
+    ab.count = 1;
+    ab.generation = 8;
+    CHECK_OK(sj_vas_switch(vh, 0, &patient));
+    CHECK(sj_vas_member(vh, 1, &segment) && segment.is_private);
     part.segment_path = c.path;
     part.lock_path = c.lock;
     memcpy(part.uuid, c.uuid, 16);

@@ -150,7 +150,12 @@ def test_a_switch_makes_it_current(vh: sj.VasHandle, home: Path) -> None:
     assert sj.vas_switchm(None) is other
     assert sj.vas_switchm(None) is None
     other.detach()
-    in_thread(lambda: vh.switch())  # the end of the thread leaves it
+
+    def there_and_back() -> None:
+        vh.switch()
+        sj.vas_switch(None)
+
+    in_thread(there_and_back)
     with vh:
         assert sj.current() is vh
         with vh, vh.inside():
@@ -536,3 +541,54 @@ def test_many_threads_lose_no_update(vh: sj.VasHandle, home: Path) -> None:
             for pointer in pointers[handle.name]:
                 assert int.from_bytes(handle.read(pointer, 8), "little") == 200
     rival.detach()
+
+
+# --- the rest of the system ---------------------------------------------------------------------
+
+
+def test_a_model_follows_a_thread_into_a_vas(vh: sj.VasHandle) -> None:
+    store = vh.store("nodes")
+    store.btree("t", key="int")[1] = "one"
+    with sj.mmu.model() as model:
+        vh.switch()
+        assert store["t"][1] == "one"
+        sj.vas_switch(None)
+        with vh, store.read():
+            pass
+    assert model.events.switched >= 6
+
+
+def test_a_segment_that_is_cut_short_is_noticed(vh: sj.VasHandle, home: Path) -> None:
+    with vh:
+        pointer = vh.malloc("edges", 1 << 20)
+        vh.write(pointer, bytes(1 << 20))
+    with pytest.raises(sj.SegmentDamagedError), vh:
+        os.truncate(home / "seg" / "edges.seg", 1 << 18)
+        vh.read(pointer, 1 << 20)
+    with pytest.raises(sj.SegmentDamagedError):
+        vh.switch()
+    assert sj.current() is None
+    with vh.store("nodes").write():
+        pass
+
+
+def test_durability_power_needs_a_transaction_for_direct_stores(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    vas = sj.vas_create("safe", home=home)
+    for name in ("one", "two"):
+        vas.seg_attach(sj.seg_alloc(name, reserve=GIB, durability="power", home=home))
+    vh = vas.attach(timeout=10)
+    with vh:
+        pointer = vh.malloc("one", 8)
+        vh.roots["it"] = pointer
+        vh.write(vh.malloc("two", 8), b"another.")
+        with pytest.raises(sj.InvalidArgumentError, match="transaction"):
+            vh.change(pointer, 8)
+        with vh.store("one").transaction():
+            vh.change(pointer, 8)
+            ctypes.memmove(pointer, b"directly", 8)
+    vh.detach()
+    vh = vas.attach("r")
+    with vh:
+        assert vh.read(vh.roots["it"], 8) == b"directly"
+    vh.detach()
