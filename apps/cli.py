@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import spacejmp as sj
-from spacejmp.apps import items, load, mmu, salvage, spaces, stores
+from spacejmp.apps import items, load, mmu, salvage, spaces, stores, versions
 from spacejmp.apps.exits import MEANINGS, Code, failures, usage_errors
 from spacejmp.apps.settings import AsJson, Settings
 
@@ -127,6 +127,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "rm-key": items.rm_key,
     "load": load.load,
     "check": stores.check,
+    "clone": versions.clone,
+    "snapshot": versions.snapshot,
+    "versions": versions.versions,
     "mmu": mmu.mmu,
     "salvage": salvage.salvage,
     "drop": stores.drop,

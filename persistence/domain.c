@@ -43,6 +43,14 @@ static const struct sj_domain file = {
     .sync = sj_domain_sync_file,
 };
 
+const struct sj_domain sj_private_domain = {
+    .name = "private",
+    .durability = SJ_DURABILITY_PROCESS,
+    .outlives_reboot = false,
+    .sums = false,
+    .sync = nothing_to_sync,
+};
+
 int sj_domain_of(int fd, enum sj_durability wanted, const struct sj_domain **domain)
 {
     struct statfs fs;

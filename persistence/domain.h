@@ -9,6 +9,7 @@
  *   shm     tmpfs                process     ordering only
  *   file    ordinary filesystem  process     ordering only; an unclean reboot is noticed
  *   wal     ordinary filesystem  power       a write and a sync of a log, shared (wal.h)
+ *   private memory of a process  process     ordering only: it ends with the process (segment.h)
  *   dax     persistent memory    power       a flush of each line that was stored to, three fences
  *
  * For a domain with `collects`, a transaction keeps account of every range that it changes, so that
@@ -50,6 +51,9 @@ struct sj_domain {
     /* All of the segment to stable storage. */
     int (*sync)(struct sj_segment *segment);
 };
+
+/* Of a private segment: nobody else sees it, and nothing of it lasts. */
+extern const struct sj_domain sj_private_domain;
 
 /* fsync: writes back what was stored through a shared mapping as well. */
 int sj_domain_sync_file(struct sj_segment *segment);

@@ -67,7 +67,8 @@ int sj_segment_check_backing(struct sj_segment *segment)
     struct stat status;
     if (fstat(segment->fd, &status) != 0)
         return sj_error(SJ_EIO, "'%s': fstat: %s", segment->name, strerror(errno));
-    uint64_t committed = sj_segment_committed(segment), size = (uint64_t)status.st_size;
+    uint64_t committed = segment->is_private ? segment->own_from : sj_segment_committed(segment);
+    uint64_t size = (uint64_t)status.st_size;
     if (sj_segment_is_damaged(segment))
         return sj_segment_lost(segment);
     if (size >= committed)
@@ -88,6 +89,11 @@ int sj_segment_lost(const struct sj_segment *segment)
                         "'%s': this process could not carry a transaction over several stores to "
                         "its end here; the next one that comes in does: close the store and open "
                         "it again",
+                        segment->name);
+    if (segment->lost_at == SJ_LOST_FORK)
+        return sj_error(SJ_EDAMAGED,
+                        "'%s': is attached privately, and another thread was changing it when this "
+                        "process was forked: open it here, or fork while nobody is inside",
                         segment->name);
     if (segment->wal != NULL)
         return sj_error(SJ_EDAMAGED,

@@ -41,10 +41,12 @@
 #include "persistence/segment.h"
 
 /* In the place of an address: pages of the lock file are lost; of what lies behind the image; what
- * became of a transaction over several segments (tx_group.h). */
+ * became of a transaction over several segments (tx_group.h); a private segment was copied by a
+ * fork while another thread was changing it. */
 #define SJ_LOST_LOCK    UINT64_MAX
 #define SJ_LOST_IMAGE   (UINT64_MAX - 1)
 #define SJ_LOST_OUTCOME (UINT64_MAX - 2)
+#define SJ_LOST_FORK    (UINT64_MAX - 3)
 
 /* Guards the segment where it is mapped. SJ_ENOMEM. */
 int sj_segment_guard(struct sj_segment *segment);

@@ -46,8 +46,10 @@
 /* A feature bit that is not known: compat may be ignored, ro_compat opens read-only, incompat
  * refuses. */
 #define SJ_FEATURES_COMPAT    0ull
-#define SJ_FEATURES_RO_COMPAT 0ull
+#define SJ_FEATURES_RO_COMPAT SJ_FEATURE_FROZEN
 #define SJ_FEATURES_INCOMPAT  (SJ_FEATURE_POWER | SJ_FEATURE_WAL)
+
+#define SJ_FEATURE_FROZEN 1ull /* ro-compat: a version (clone.h): nobody ever changes it */
 
 #define SJ_FEATURE_POWER 1ull /* incompat: made with durability "power"; all who write keep it */
 #define SJ_FEATURE_WAL   2ull /* incompat: a write-ahead log has what the file lacks */

@@ -54,7 +54,8 @@ static void *map_at(const struct sj_segment *segment, void *want, int protection
     uint64_t bytes = segment->reserved;
     int flags = segment->domain->map_flags, free_only = MAP_NORESERVE | MAP_FIXED_NOREPLACE;
     if (flags == 0)
-        return mmap(want, bytes, protection, MAP_SHARED | free_only, segment->fd, 0);
+        return mmap(want, bytes, protection,
+                    (segment->is_private ? MAP_PRIVATE : MAP_SHARED) | free_only, segment->fd, 0);
     void *got = mmap(want, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | free_only, -1, 0);
     if (got != want)
         return got;
@@ -65,6 +66,15 @@ static void *map_at(const struct sj_segment *segment, void *want, int protection
         errno = why;
     }
     return got;
+}
+
+/* The file of a private segment does not grow: behind its end the segment is memory alone. */
+static bool map_own(const struct sj_segment *segment, char *base, int protection)
+{
+    uint64_t from = segment->own_from, bytes = segment->reserved - from;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    return !segment->is_private || bytes == 0 ||
+           mmap(base + from, bytes, protection, flags, -1, 0) != MAP_FAILED;
 }
 
 static int map(struct sj_segment *segment, const char *path, uint64_t base)
@@ -78,6 +88,11 @@ static int map(struct sj_segment *segment, const char *path, uint64_t base)
     if (got != want) { /* a kernel that takes the address for a hint */
         munmap(got, segment->reserved);
         return sj_segment_taken(path, base, segment->reserved);
+    }
+    if (!map_own(segment, got, protection)) {
+        int error = sj_segment_failed(path, "mmap");
+        munmap(got, segment->reserved);
+        return error;
     }
     madvise(got, segment->reserved, MADV_DONTDUMP);
     segment->base = got;
@@ -158,6 +173,35 @@ static int flush_left(struct sj_segment *segment)
     return segment->domain->flush != NULL ? sj_segment_sync(segment) : SJ_OK;
 }
 
+/* A segment is what its superblock says. */
+static void describe(struct sj_segment *segment, const struct stat *status,
+                     const struct sj_super *super)
+{
+    segment->device = status->st_dev;
+    segment->inode = status->st_ino;
+    segment->reserved = super->reserved;
+    segment->meta_bytes = sj_pages_meta_bytes(super->reserved);
+    segment->heap = super->base + segment->meta_bytes;
+    segment->spans = super->base;
+    memcpy(segment->name, super->name, super->name_bytes);
+    memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
+}
+
+static int check_uuid(const char *path, const uint8_t *uuid, const struct sj_super *super)
+{
+    if (uuid == NULL || memcmp(super->uuid, uuid, sizeof super->uuid) == 0)
+        return SJ_OK;
+    return sj_error(SJ_ENOTFOUND, "%s: another segment has taken its place", path);
+}
+
+static int only_a_version(const char *path)
+{
+    return sj_error(SJ_EREADONLY,
+                    "%s: is a version, which never changes: open it with flag 'r', or with "
+                    "private=True, or clone it and open the clone",
+                    path);
+}
+
 /* A segment that is open, and not yet mapped. */
 static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj_super *super,
                  struct sj_segment **begun)
@@ -168,23 +212,22 @@ static int begin(const char *path, const uint8_t *uuid, bool writable, struct sj
         return sj_error(SJ_ENOMEM, "%s", path);
     segment->rw_possible = segment->writable = writable;
     int error = sj_segment_open_file(path, &segment->rw_possible, &segment->fd, &status, super);
-    if (error == SJ_OK && uuid != NULL && memcmp(super->uuid, uuid, sizeof super->uuid) != 0) {
-        error = sj_error(SJ_ENOTFOUND, "%s: another segment has taken its place", path);
-        close(segment->fd);
+    if (error == SJ_OK) {
+        error = check_uuid(path, uuid, super);
+        if (error == SJ_OK && writable && sj_super_is_frozen(super))
+            error = only_a_version(path);
+        if (error != SJ_OK)
+            close(segment->fd);
     }
     if (error != SJ_OK) {
         free(segment);
         return error;
     }
-    segment->device = status.st_dev;
-    segment->inode = status.st_ino;
     segment->read_only = (super->features_ro_compat & ~SJ_FEATURES_RO_COMPAT) != 0;
-    segment->reserved = super->reserved;
-    segment->meta_bytes = sj_pages_meta_bytes(super->reserved);
-    segment->heap = super->base + segment->meta_bytes;
-    segment->spans = super->base;
-    memcpy(segment->name, super->name, super->name_bytes);
-    memcpy(segment->uuid, super->uuid, sizeof segment->uuid);
+    segment->is_version = sj_super_is_frozen(super);
+    if (segment->is_version)
+        segment->rw_possible = false;
+    describe(segment, &status, super);
     *begun = segment;
     return SJ_OK;
 }
@@ -202,36 +245,12 @@ int sj_segment_open(const char *path, bool writable, bool first, bool accept_unc
     return sj_segment_open_uuid(path, NULL, writable, first, accept_unclean, opened);
 }
 
-int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, bool first,
-                         bool accept_unclean, struct sj_segment **opened)
+/* The last steps, the same for all; after a failure nothing is left. */
+static int finish_opening(struct sj_segment *segment, const char *path, uint64_t base, bool first,
+                          int error, struct sj_segment **opened)
 {
-    struct sj_super super;
-    struct sj_segment *segment = NULL;
-    int error = begin(path, uuid, writable, &super, &segment);
-    if (error != SJ_OK)
-        return error;
-    error = sj_segment_sums_name(segment, path);
-    if (error == SJ_OK && (super.features_incompat & SJ_FEATURE_WAL) != 0) {
-        error = check_size(segment, path);
-        if (error == SJ_OK)
-            error = sj_wal_attach(segment, path, first);
-    } else if (error == SJ_OK) {
-        error = sj_domain_of(segment->fd, sj_super_durability(&super), &segment->domain);
-        if (error == SJ_OK && segment->domain == &sj_wal_domain)
-            error = sj_error(SJ_EINVAL,
-                             "%s: was made on persistent memory with durability 'power', and now "
-                             "lies on a filesystem without: copy it back, or dump and load it",
-                             path);
-        segment->accepted = accept_unclean;
-        if (error == SJ_OK)
-            error = check_clean(segment, path, &super, accept_unclean);
-    }
     if (error == SJ_OK)
-        error = check_size(segment, path);
-    if (error == SJ_OK && writable && segment->read_only)
-        error = only_to_read(path);
-    if (error == SJ_OK)
-        error = map(segment, path, super.base);
+        error = map(segment, path, base);
     if (error == SJ_OK)
         error = sj_segment_sums_init(segment);
     if (error == SJ_OK)
@@ -249,8 +268,81 @@ int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, b
     return SJ_OK;
 }
 
+/* Which domain it is in; a version needs none that keeps changes. */
+static int choose_domain(struct sj_segment *segment, const char *path, const struct sj_super *super)
+{
+    enum sj_durability wanted =
+        sj_super_is_frozen(super) ? SJ_DURABILITY_PROCESS : sj_super_durability(super);
+    int error = sj_domain_of(segment->fd, wanted, &segment->domain);
+    if (error == SJ_OK && segment->domain == &sj_wal_domain)
+        error = sj_error(SJ_EINVAL,
+                         "%s: was made on persistent memory with durability 'power', and now "
+                         "lies on a filesystem without: copy it back, or dump and load it",
+                         path);
+    return error;
+}
+
+int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writable, bool first,
+                         bool accept_unclean, struct sj_segment **opened)
+{
+    struct sj_super super;
+    struct sj_segment *segment = NULL;
+    int error = begin(path, uuid, writable, &super, &segment);
+    if (error != SJ_OK)
+        return error;
+    error = sj_segment_sums_name(segment, path);
+    if (error == SJ_OK && (super.features_incompat & SJ_FEATURE_WAL) != 0) {
+        error = check_size(segment, path);
+        if (error == SJ_OK)
+            error = sj_wal_attach(segment, path, first);
+    } else if (error == SJ_OK) {
+        error = choose_domain(segment, path, &super);
+        segment->accepted = accept_unclean;
+        if (error == SJ_OK)
+            error = check_clean(segment, path, &super, accept_unclean);
+    }
+    if (error == SJ_OK)
+        error = check_size(segment, path);
+    if (error == SJ_OK && writable && segment->read_only)
+        error = only_to_read(path);
+    return finish_opening(segment, path, super.base, first, error, opened);
+}
+
+int sj_segment_open_private(int fd, const char *path, const uint8_t *uuid, bool writable,
+                            struct sj_segment **opened)
+{
+    struct sj_super super;
+    struct stat status;
+    uint64_t which;
+    struct sj_segment *segment = calloc(1, sizeof *segment);
+    int error = segment == NULL           ? sj_error(SJ_ENOMEM, "%s", path)
+                : fstat(fd, &status) != 0 ? sj_segment_failed(path, "fstat")
+                                          : sj_super_read(fd, path, &super, &which);
+    if (error == SJ_OK)
+        error = check_uuid(path, uuid, &super);
+    if (error != SJ_OK) {
+        close(fd);
+        free(segment);
+        return error;
+    }
+    segment->fd = fd;
+    segment->is_private = segment->rw_possible = true;
+    segment->dirty = true; /* no media says anything of it */
+    segment->writable = writable;
+    segment->domain = &sj_private_domain;
+    describe(segment, &status, &super);
+    error = sj_segment_sums_name(segment, path);
+    if (error == SJ_OK)
+        error = check_size(segment, path);
+    uint64_t size = ((uint64_t)status.st_size + SJ_PAGE - 1) / SJ_PAGE * SJ_PAGE;
+    segment->own_from = size < segment->reserved ? size : segment->reserved;
+    return finish_opening(segment, path, super.base, true, error, opened);
+}
+
 int sj_segment_make_writable(struct sj_segment *segment)
 {
+    if (segment->is_version)
+        return only_a_version(segment->name);
     if (!segment->rw_possible)
         return sj_error(SJ_EPERM, "'%s': its file may be read only", segment->name);
     if (segment->read_only)
@@ -396,7 +488,8 @@ int sj_segment_close(struct sj_segment *segment, bool last)
 {
     int error = SJ_OK;
     SJ_ASSERT(segment->tx.depth == 0 && !segment->tx.in_op);
-    if (segment->wal == NULL && last && segment->rw_possible && !sj_segment_is_damaged(segment))
+    if (segment->wal == NULL && !segment->is_private && last && segment->rw_possible &&
+        !sj_segment_is_damaged(segment))
         error = sj_segment_mark_clean(segment);
     int detached = discard(segment, last);
     return error == SJ_OK ? detached : error;
@@ -405,6 +498,8 @@ int sj_segment_close(struct sj_segment *segment, bool last)
 /* The file gets bytes [from, to), and that of checksums or of a working image before it. */
 static int back(struct sj_segment *segment, uint64_t from, uint64_t to)
 {
+    if (segment->is_private)
+        return SJ_OK; /* it is there (map_own) */
     int error = sj_segment_sums_back(segment, from, to);
     if (error != SJ_OK || segment->wal != NULL)
         return error == SJ_OK ? sj_wal_grow(segment, from, to - from) : error;

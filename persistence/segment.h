@@ -54,15 +54,18 @@ struct sj_segment {
     int fd;
     bool writable;      /* opened for writing */
     bool rw_possible;   /* the file can be written, if only to recover it */
+    bool is_version;    /* nobody changes it (clone.h) */
     bool read_only;     /* has features for which this version must not write to it */
     bool dirty;         /* written to since it was opened */
     bool accepted;      /* opened though it was unclean: the caller vouches for it */
     bool sync_failed;   /* what its storage has is not known */
     bool lockable;      /* a switch takes its lock (settings.h) */
+    bool is_private;    /* changes stay in this process's memory (sj_segment_open_private) */
     uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;
-    uint64_t lost_at; /* damaged: the address that was found lost first */
+    uint64_t lost_at;  /* damaged: the address that was found lost first */
+    uint64_t own_from; /* private: from this offset on there is no file behind the memory */
     struct sj_page_hints hints;
     uint64_t device; /* identity of the segment file */
     uint64_t inode;
@@ -89,6 +92,7 @@ struct sj_segment_info {
     bool clean;
     bool this_boot; /* last opened for writing since the machine started */
     enum sj_durability durability;
+    bool frozen;      /* a version: for reading only, for ever */
     char image[4096]; /* path of the working image in memory, of a `wal` store; "": none */
 };
 
@@ -123,6 +127,14 @@ SJ_API int sj_segment_open_uuid(const char *path, const uint8_t *uuid, bool writ
 /* Lets a segment that was opened for reading be written from now on; it is mapped at its base, and
  * stays there meanwhile. SJ_EPERM, SJ_EVERSION, SJ_EDAMAGED, SJ_EIO. */
 int sj_segment_make_writable(struct sj_segment *segment);
+/*
+ * Maps the segment in the open file, which nobody changes (a version, or a copy by
+ * sj_segment_copy), so that changes stay in this process's memory: copied on a store, gone at the
+ * close; a child of fork has its own. Takes `fd`, also when it fails. `uuid`: as above. Errors of
+ * sj_segment_open.
+ */
+SJ_API int sj_segment_open_private(int fd, const char *path, const uint8_t *uuid, bool writable,
+                                   struct sj_segment **segment);
 
 /* Unmaps. `last`: no other process has it open; a segment that was written to is synced and marked
  * clean, unless it is damaged. The object is gone also when this fails (SJ_EIO, SJ_EDAMAGED when

@@ -243,5 +243,6 @@ int sj_segment_inspect(const char *path, struct sj_segment_info *info)
     info->clean = (super.state & SJ_STATE_CLEAN) != 0;
     info->this_boot = memcmp(boot, super.boot_id, sizeof boot) == 0;
     info->durability = sj_super_durability(&super);
+    info->frozen = sj_super_is_frozen(&super);
     return info->this_boot ? sj_wal_image_path(&super, info->image) : SJ_OK;
 }

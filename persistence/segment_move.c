@@ -52,17 +52,40 @@ static int reserve(const struct sj_segment *segment, uint64_t at)
                            : sj_segment_failed(segment->name, "mmap");
 }
 
+static bool move_part(uint64_t from, uint64_t to, uint64_t bytes)
+{
+    void *source = (void *)(uintptr_t)from, *target = (void *)(uintptr_t)to;
+    return bytes == 0 ||
+           mremap(source, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) != MAP_FAILED;
+}
+
+/* The kernel moves one mapping at a time: a private segment has two, file and memory alone, as long
+ * as it is not frozen. */
+static bool move_all(const struct sj_segment *segment, uint64_t to)
+{
+    uint64_t from = segment->mapped_at, all = segment->reserved;
+    uint64_t first = segment->is_private ? segment->own_from : all;
+    if (!move_part(from, to, first))
+        return false;
+    if (move_part(from + first, to + first, all - first))
+        return true;
+    int why = errno;
+    SJ_ASSERT(move_part(to, from, first));
+    errno = why;
+    return false;
+}
+
 int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant)
 {
-    void *from = (void *)(uintptr_t)segment->mapped_at, *target = (void *)(uintptr_t)to;
+    void *target = (void *)(uintptr_t)to;
     uint64_t bytes = segment->reserved;
-    if (sj_segment_is_damaged(segment))
+    if (sj_segment_is_damaged(segment) && segment->lost_at != SJ_LOST_FORK) /* that has its pages */
         return sj_segment_lost(segment);
     int error = vacant ? SJ_OK : reserve(segment, to);
     if (error != SJ_OK)
         return error;
     sj_segment_unguard(segment);
-    if (mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) != MAP_FAILED) {
+    if (move_all(segment, to)) {
         segment->mapped_at = to;
     } else {
         error = sj_segment_failed(segment->name, "mremap");

@@ -272,9 +272,9 @@ static int lay_out(struct sj_sums *sums, const char *path, const struct sj_sums_
     return sj_sums_sync(sums);
 }
 
-int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_sums **made)
+int sj_sums_prepare(const char *path, const struct sj_sums_spec *spec, char *temporary,
+                    struct sj_sums **made)
 {
-    char temporary[PATH_MAX];
     struct sj_sums *sums;
     struct stat status;
     int error = begin(sj_segment_open_unnamed(path, spec->mode, temporary), path, &status, &sums);
@@ -283,12 +283,30 @@ int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_
     /* Who may change the segment marks its pages, whatever the umask. */
     fchmod(sums->fd, spec->mode);
     error = lay_out(sums, path, spec);
-    if (error == SJ_OK) {
-        unlink(path);
-        error = sj_segment_publish(sums->fd, path, temporary);
-    } else if (temporary[0] != '\0') {
-        unlink(temporary);
+    if (error != SJ_OK) {
+        sj_sums_discard(sums, temporary);
+        return error;
     }
+    *made = sums;
+    return SJ_OK;
+}
+
+void sj_sums_discard(struct sj_sums *sums, const char *temporary)
+{
+    if (temporary[0] != '\0')
+        unlink(temporary);
+    sj_sums_close(sums);
+}
+
+int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_sums **made)
+{
+    char temporary[PATH_MAX];
+    struct sj_sums *sums;
+    int error = sj_sums_prepare(path, spec, temporary, &sums);
+    if (error != SJ_OK)
+        return error;
+    unlink(path);
+    error = sj_segment_publish(sums->fd, path, temporary);
     if (error != SJ_OK) {
         sj_sums_close(sums);
         return error;

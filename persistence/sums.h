@@ -53,6 +53,12 @@ struct sj_sums_spec {
  * SJ_EFULL, SJ_EPERM, SJ_EIO, SJ_ENOMEM. */
 int sj_sums_create(const char *path, const struct sj_sums_spec *spec, struct sj_sums **sums);
 
+/* The same without a name, which sj_segment_publish gives it; `temporary`: PATH_MAX bytes, as
+ * sj_segment_open_unnamed fills them. And its end, if it is not to get one. */
+int sj_sums_prepare(const char *path, const struct sj_sums_spec *spec, char *temporary,
+                    struct sj_sums **sums);
+void sj_sums_discard(struct sj_sums *sums, const char *temporary);
+
 void sj_sums_close(struct sj_sums *sums);
 
 /* Makes room for pages [from, end), which become marked. SJ_EFULL, SJ_EIO. */

@@ -38,6 +38,11 @@ static inline enum sj_durability sj_super_durability(const struct sj_super *supe
                                                               : SJ_DURABILITY_PROCESS;
 }
 
+static inline bool sj_super_is_frozen(const struct sj_super *super)
+{
+    return (super->features_ro_compat & SJ_FEATURE_FROZEN) != 0;
+}
+
 /* The same, in the file: `super` was read from `which`, changed but for its checksum, and goes to
  * the other place, with the next sequence number, synced. SJ_EIO. */
 int sj_super_write(struct sj_segment *segment, int fd, struct sj_super *super, uint64_t which);

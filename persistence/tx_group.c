@@ -19,6 +19,11 @@ static int refuse(const struct sj_tx_group *group)
     const struct sj_segment *first = group->segment[0];
     for (uint32_t i = 0; i < group->count; i++) {
         const struct sj_segment *segment = group->segment[i];
+        if (segment->is_private && group->count > 1)
+            return sj_error(SJ_EINVAL,
+                            "'%s' is attached privately: nothing of it lasts, so it can only be in "
+                            "a transaction by itself",
+                            segment->name);
         if (segment->wal != NULL)
             return sj_error(SJ_EINVAL,
                             "'%s' has a write-ahead log of its own: such a store can only be in a "

@@ -76,10 +76,10 @@ struct sj_tx_group {
 };
 
 /*
- * Begins a transaction in all segments; the caller has their write holds. Inside of a group it is a
- * savepoint in some or all of its segments. SJ_EINVAL: no segment or too many, of different
- * durability, in the `wal` domain (more than one), or some are in a transaction that the others are
- * not in. SJ_EREADONLY, SJ_ENOMEM. After a failure none has begun.
+ * Begins a transaction in all segments; the caller has their write holds. Inside of a group it is
+ * a savepoint in some or all of its segments. SJ_EINVAL: no segment or too many, of different
+ * durability, in the `wal` domain or private (more than one), or some are in a transaction that
+ * the others are not in. SJ_EREADONLY, SJ_ENOMEM. After a failure none has begun.
  */
 SJ_API int sj_tx_group_begin(struct sj_tx_group *group);
 

@@ -41,6 +41,7 @@ cdef extern from "persistence/segment.h" nogil:
         const sj_domain *domain
         const void *wal
         uint64_t reserved
+        bint is_private
         char *name
         uint8_t *uuid
 
@@ -61,6 +62,7 @@ cdef extern from "persistence/segment.h" nogil:
         bint clean
         bint this_boot
         sj_durability durability
+        bint frozen
         char *image
 
     int sj_segment_create(const char *path, const sj_segment_spec *spec)
@@ -99,6 +101,7 @@ cdef extern from "spacejmp/space.h" nogil:
     struct sj_attach_options:
         bint writable
         bint accept_unclean
+        bint is_private
         const uint8_t *uuid
         sj_wait wait
 

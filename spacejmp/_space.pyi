@@ -16,6 +16,7 @@ class SegmentInfo(NamedTuple):
     this_boot: bool
     durability: Literal["process", "power"]
     image: str
+    frozen: bool
 
 def segment_create(
     path: str | bytes | os.PathLike[str],
@@ -39,6 +40,7 @@ class Space:
         uuid: bytes | None = ...,
         writable: bool = ...,
         accept_unclean: bool = ...,
+        private: bool = ...,
         timeout: float | None = ...,
     ) -> None: ...
     def detach(self) -> None: ...
@@ -55,6 +57,10 @@ class Space:
     def reserved(self) -> int: ...
     @property
     def committed(self) -> int: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def private(self) -> bool: ...
     @property
     def domain(self) -> str: ...
     @property

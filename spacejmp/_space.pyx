@@ -20,7 +20,8 @@ from spacejmp.persistence.errors import (
 )
 
 SegmentInfo = namedtuple(
-    "SegmentInfo", "name uuid base reserved file_bytes created_ns clean this_boot durability image"
+    "SegmentInfo",
+    "name uuid base reserved file_bytes created_ns clean this_boot durability image frozen",
 )
 
 _DURABILITIES = ("process", "power")
@@ -116,6 +117,7 @@ cdef object segment_info(const sj_segment_info *info):
         bool(info.this_boot),
         _DURABILITIES[info.durability],
         (<bytes>info.image).decode(sys.getfilesystemencoding(), "surrogateescape"),
+        bool(info.frozen),
     )
 
 
@@ -154,7 +156,7 @@ cdef class Space:
     """One reference of this process to an attached space."""
 
     def __cinit__(self, segment_path, lock_path, *, bytes uuid=None, writable=True,
-                  accept_unclean=False, timeout=None):
+                  accept_unclean=False, private=False, timeout=None):
         cdef bytes c_segment = path_of(segment_path)
         cdef bytes c_lock = path_of(lock_path)
         cdef list raised = []
@@ -166,6 +168,7 @@ cdef class Space:
         self.timeout = seconds_of(timeout)
         options.writable = writable
         options.accept_unclean = accept_unclean
+        options.is_private = private
         options.uuid = NULL
         if uuid is not None:
             options.uuid = <const uint8_t *>PyBytes_AS_STRING(uuid)
@@ -286,6 +289,16 @@ cdef class Space:
         cdef uint64_t bytes = sj_segment_committed(self.space.segment)
         self.leave()
         return bytes
+
+    @property
+    def seconds(self):
+        """How long operations wait for others; None: for ever."""
+        return None if self.timeout < 0 else self.timeout
+
+    @property
+    def private(self):
+        """Whether its changes are seen by this attachment alone."""
+        return self.space is not NULL and bool(self.space.segment.is_private)
 
     @property
     def domain(self):

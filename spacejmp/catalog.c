@@ -43,7 +43,7 @@ static int check_identity(const char *home, const char *name, const struct sj_se
         return SJ_OK;
     sj_home_segment(home, name, path);
     sj_home_segment(home, info->name, other);
-    if (!sj_name_is_valid(info->name) || sj_segment_inspect(other, &there) != SJ_OK)
+    if (!sj_segment_name_is_valid(info->name) || sj_segment_inspect(other, &there) != SJ_OK)
         return sj_error(SJ_EIDENTITY,
                         "segment '%s': expected the header of '%s', found that of '%s'; rename the "
                         "file back to '%s.seg'",
@@ -63,7 +63,7 @@ int sj_catalog_seg_find(const struct sj_catalog *catalog, const char *name,
                         struct sj_segment_info *info)
 {
     char path[PATH_MAX];
-    int error = sj_name_check(name);
+    int error = sj_segment_name_check(name);
     if (error != SJ_OK)
         return error;
     sj_home_segment(catalog->home, name, path);
@@ -192,7 +192,7 @@ bool sj_catalog_parse_removed(const char *entry, uint8_t uuid[16], const char **
         uuid[i] = (uint8_t)((strchr(digits, hex[2 * i]) - digits) << 4 |
                             (strchr(digits, hex[2 * i + 1]) - digits));
     *name = hex + 33;
-    return sj_name_is_valid(*name);
+    return sj_segment_name_is_valid(*name);
 }
 
 /* Removes the files beside a segment that is gone: they would be taken for those of the next one
@@ -302,7 +302,7 @@ static int discard(const struct sj_catalog *catalog, const char *name, const uin
 int sj_catalog_seg_delete(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid)
 {
     struct sj_catalog_lock lock;
-    int error = sj_name_check(name);
+    int error = sj_segment_name_check(name);
     if (error != SJ_OK)
         return error;
     error = sj_home_exists(catalog->home);

@@ -76,18 +76,29 @@ struct sj_seg_spec {
 SJ_API int sj_catalog_seg_alloc(const struct sj_catalog *catalog, const struct sj_seg_spec *spec,
                                 struct sj_segment_info *info);
 
-/* What the segment of that name says of itself. SJ_ENOTFOUND; SJ_EIDENTITY: the file was copied or
- * renamed; errors of sj_segment_inspect. O(1). */
+/* What the segment, or version, of that name says of itself. SJ_ENOTFOUND; SJ_EIDENTITY: the file
+ * was copied or renamed; errors of sj_segment_inspect. O(1). */
 SJ_API int sj_catalog_seg_find(const struct sj_catalog *catalog, const char *name,
                                struct sj_segment_info *info);
 
-/* Removes a segment and all that belongs to it. Processes that have it attached keep what they
- * see. `uuid` NULL: whichever has the name, also a damaged one. SJ_ENOTFOUND; SJ_EBUSY: records of
- * VASes name it. O(n) in the numbers of segments and VASes. */
+/* Removes a segment, or a version, and all that belongs to it; versions of it stay. Processes
+ * that have it attached keep what they see. `uuid` NULL: whichever has the name, also a damaged
+ * one. SJ_ENOTFOUND; SJ_EBUSY: records of VASes name it. O(n) in the numbers of segments and
+ * VASes. */
 SJ_API int sj_catalog_seg_delete(const struct sj_catalog *catalog, const char *name,
                                  const uint8_t *uuid);
 
-/* The names of all segments, sorted. */
+struct sj_space;
+struct sj_clone_spec;
+/*
+ * Makes a segment of another name, or a version NAME@TAG, with what an attached one has committed
+ * (persistence/clone.h, space.h: sj_space_clone); `spec->path` is not looked at. The lock is held
+ * while it gets its name. SJ_EEXISTS; errors of sj_space_clone.
+ */
+SJ_API int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *space,
+                                const struct sj_clone_spec *spec);
+
+/* The names of all segments, sorted. Versions are not among them. */
 SJ_API int sj_catalog_seg_list(const struct sj_catalog *catalog, struct sj_names *names);
 
 /* Clears away what dead ones left. (Every change does so.) */

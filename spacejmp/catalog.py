@@ -12,9 +12,10 @@ from typing import Literal, SupportsIndex
 
 import spacejmp._catalog as core
 from spacejmp.arena import DEFAULT_RESERVED, check_base, check_reserved
+from spacejmp.clones import Clones
 from spacejmp.home import absolute_home, check_mode, default_home
 from spacejmp.library import use_forced_granularity
-from spacejmp.names import check_name, resembling
+from spacejmp.names import check_name, check_store, resembling
 from spacejmp.persistence.errors import (
     IdentityError,
     InvalidArgumentError,
@@ -26,7 +27,7 @@ from spacejmp.records import Rebuilt, SegmentRecord, VasRecord, record_of
 __all__ = ["Catalog"]
 
 
-class Catalog:
+class Catalog(Clones):
     """The stores of one home directory.
 
     Making a Catalog touches no file; the home is made, with mode 0700, when something is first
@@ -108,7 +109,7 @@ class Catalog:
         Parameters
         ----------
         name : str
-            See `spacejmp.names.check_name`.
+            See `spacejmp.names.check_store`: of a version too.
 
         Returns
         -------
@@ -134,7 +135,7 @@ class Catalog:
         ----------
         O(1): one header is read.
         """
-        check_name(name)
+        check_store(name)
         try:
             return record_of(core.seg_find(self.home, name))
         except NotFoundError:
@@ -216,14 +217,14 @@ class Catalog:
         )
 
     def remove(self, name: str) -> None:
-        """Remove a store, and all files that belong to it.
+        """Remove a store, and all files that belong to it; or a version. Versions of it stay.
 
         Processes that have it open keep what they see, as with any file that is removed.
 
         Parameters
         ----------
         name : str
-            See `spacejmp.names.check_name`.
+            See `spacejmp.names.check_store`.
 
         Raises
         ------
@@ -245,7 +246,7 @@ class Catalog:
         Once it returns the store stays removed, also through power loss. A crash before leaves the
         whole store or nothing.
         """
-        check_name(name)
+        check_store(name)
         try:
             core.seg_delete(self.home, self.timeout, name)
         except NotFoundError:
@@ -295,7 +296,7 @@ class Catalog:
 
     def _not_found(self, name: str) -> NotFoundError:
         """Make the error that says which names there are instead."""
-        if self.has_vas(name):
+        if "@" not in name and self.has_vas(name):
             return NotFoundError(
                 f"there is no store {name!r} in {self.home!r}, but a VAS of that name: attach it "
                 f"with vas_attach({name!r})"

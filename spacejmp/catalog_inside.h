@@ -14,6 +14,9 @@
 /* Takes the catalog's lock and clears away what dead ones left. */
 int sj_catalog_begin(const struct sj_catalog *catalog, struct sj_catalog_lock *lock);
 
+/* SJ_EEXISTS when a segment, or version, has the name; SJ_ENAME. */
+int sj_catalog_check_free(const struct sj_catalog *catalog, const char *name);
+
 /* SJ_EINVAL when these are not permission bits that let the owner read and write. */
 int sj_catalog_check_mode(uint32_t mode);
 

@@ -24,6 +24,31 @@ bool sj_name_is_valid(const char *name)
            name[0] != '-';
 }
 
+bool sj_segment_name_is_valid(const char *name)
+{
+    char store[SJ_CATALOG_NAME_MAX + 1];
+    const char *at = strchr(name, '@');
+    if (at == NULL)
+        return sj_name_is_valid(name);
+    if (at - name > SJ_CATALOG_NAME_MAX || strlen(at + 1) > SJ_TAG_MAX)
+        return false;
+    snprintf(store, sizeof store, "%.*s", (int)(at - name), name);
+    return sj_name_is_valid(store) && sj_name_is_valid(at + 1);
+}
+
+int sj_segment_name_check(const char *name)
+{
+    if (strchr(name, '@') == NULL)
+        return sj_name_check(name);
+    if (sj_segment_name_is_valid(name))
+        return SJ_OK;
+    return sj_error(SJ_ENAME,
+                    "'%.200s': expected the name of a version, NAME@TAG, with a name of 1 to %d "
+                    "and a tag of 1 to %d characters out of A-Z a-z 0-9 . _ -, neither beginning "
+                    "with '.' or '-'; choose another name",
+                    name, SJ_CATALOG_NAME_MAX, SJ_TAG_MAX);
+}
+
 int sj_name_check(const char *name)
 {
     if (sj_name_is_valid(name))

@@ -23,6 +23,7 @@
 #include "persistence/error.h"
 
 #define SJ_HOME_MAX         3584 /* bytes of a home's path, so that those of its files fit */
+#define SJ_TAG_MAX          64   /* characters of a version's tag */
 #define SJ_CATALOG_NAME_MAX 128  /* characters of a segment's or a VAS's name */
 
 #define SJ_TEMPORARY ".new-"
@@ -54,6 +55,10 @@ int sj_home_mode(const char *home, uint32_t *mode);
  */
 SJ_API int sj_name_check(const char *name);
 bool sj_name_is_valid(const char *name);
+
+/* The same of a segment or a version of one, NAME@TAG: a tag is 1 to 64 of these characters. */
+SJ_API int sj_segment_name_check(const char *name);
+bool sj_segment_name_is_valid(const char *name);
 
 /* Paths of files in a home. `path` has room for PATH_MAX bytes. */
 void sj_home_segment(const char *home, const char *name, char path[PATH_MAX]);

@@ -60,6 +60,16 @@ static int recover(struct sj_lock *lock)
     return SJ_OK;
 }
 
+/* The mutex is had after a dead one, which may be a thread of this process (I3). */
+static void inherit(struct sj_lock *lock)
+{
+    struct sj_lock_page *page = lock->page;
+    lock->writing = false;
+    __atomic_store_n(&page->recover, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&page->writer, 1, __ATOMIC_RELEASE);
+    pthread_mutex_consistent(&page->mutex);
+}
+
 /* What pthread_mutex_…lock returned: on SJ_OK the mutex is had and nothing waits to be rolled
  * back. */
 static int mutex_had(struct sj_lock *lock, int result)
@@ -72,12 +82,8 @@ static int mutex_had(struct sj_lock *lock, int result)
                         "the lock file is damaged (mutex: error %d): close the store in all "
                         "processes and open it again",
                         result);
-    if (result == EOWNERDEAD) {
-        lock->writing = false; /* the dead one may be a thread of this process */
-        __atomic_store_n(&page->recover, 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&page->writer, 1, __ATOMIC_RELEASE);
-        pthread_mutex_consistent(&page->mutex);
-    }
+    if (result == EOWNERDEAD)
+        inherit(lock);
     if (SJ_LIKELY(page->recover == 0))
         return SJ_OK;
     int error = recover(lock);
@@ -199,6 +205,19 @@ int sj_lock_write(struct sj_lock *lock, const struct sj_wait *wait)
     lock->writing = true;
     sj_lock_changed(lock);
     return SJ_OK;
+}
+
+bool sj_lock_before_fork(struct sj_lock *lock)
+{
+    int result = pthread_mutex_trylock(&lock->page->mutex);
+    if (result == EOWNERDEAD)
+        inherit(lock);
+    return result == 0 || result == EOWNERDEAD;
+}
+
+void sj_lock_after_fork(struct sj_lock *lock)
+{
+    pthread_mutex_unlock(&lock->page->mutex);
 }
 
 void sj_lock_write_abandon(struct sj_lock *lock)

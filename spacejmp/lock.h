@@ -42,6 +42,7 @@ struct sj_lock {
     uint64_t serial; /* no other lock of this process ever has it */
     int fd;
     bool writing;                     /* a thread of this process is inside for writing */
+    bool is_private;                  /* of this process alone, in a file without a name */
     bool lost;                        /* pages of the lock file are: see sj_lock_on_loss */
     uint64_t backed;                  /* lost: bytes of the mapping that the file still has */
     sj_lock_lose *lose;               /* called with `context` */
@@ -55,6 +56,11 @@ struct sj_lock {
  * SJ_EFULL, SJ_ENOTFOUND. */
 SJ_API int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
                         struct sj_lock **lock, bool *first);
+
+/* A lock between the threads of this process alone; its file has no name. A child of fork has one
+ * of its own, in which a dead writer waits to be rolled back: the memory that it protects may be
+ * that of a moment within a hold. `*lock` as above. SJ_EIO, SJ_EFULL. */
+SJ_API int sj_lock_open_private(struct sj_lock **lock);
 
 /* Whether somebody is present, without becoming so. False when the file is not there, or not to be
  * opened. */
@@ -82,6 +88,11 @@ SJ_API bool sj_lock_last(struct sj_lock *lock);
 SJ_API bool sj_lock_inside(struct sj_lock *lock);
 
 SJ_API void sj_lock_close(struct sj_lock *lock);
+
+/* Before a fork: whether no writer is inside; then none comes in until sj_lock_after_fork, which
+ * the parent calls. */
+bool sj_lock_before_fork(struct sj_lock *lock);
+void sj_lock_after_fork(struct sj_lock *lock);
 
 /* In the child of a fork: the lock file is opened and mapped anew, no slot is owned. When that is
  * impossible, every way in is SJ_EIO. */

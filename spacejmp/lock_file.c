@@ -212,16 +212,42 @@ static int open_present(struct sj_lock *lock, const char *path, uint32_t mode,
     }
 }
 
-int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
-                 struct sj_lock **opened, bool *first)
+/* One that is not open yet, or NULL. */
+static struct sj_lock *new_lock(void)
 {
     static uint64_t serials;
     struct sj_lock *lock = calloc(1, sizeof *lock);
     if (lock == NULL)
-        return sj_error(SJ_ENOMEM, "lock file %s", path);
+        return NULL;
     lock->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
     lock->fd = -1;
     pthread_mutex_init(&lock->own_lock, NULL);
+    return lock;
+}
+
+int sj_lock_open_private(struct sj_lock **opened)
+{
+    static const char path[] = "in memory";
+    struct sj_lock *lock = new_lock();
+    if (lock == NULL)
+        return sj_error(SJ_ENOMEM, "a lock file in memory");
+    *opened = lock;
+    lock->is_private = true;
+    lock->fd = memfd_create("spacejmp-lock", MFD_CLOEXEC);
+    int error = lock->fd < 0 ? file_error(path, "memfd_create") : map_page(lock, path, true);
+    if (error != SJ_OK) {
+        *opened = NULL;
+        sj_lock_close(lock);
+    }
+    return error;
+}
+
+int sj_lock_open(const char *path, uint32_t mode, const struct sj_wait *wait,
+                 struct sj_lock **opened, bool *first)
+{
+    struct sj_lock *lock = new_lock();
+    if (lock == NULL)
+        return sj_error(SJ_ENOMEM, "lock file %s", path);
     *opened = lock;
     int error = open_present(lock, path, mode, wait, first);
     if (error == SJ_OK)
@@ -293,13 +319,25 @@ static int open_again(int fd)
     return open(path, O_RDWR | O_CLOEXEC);
 }
 
+/* The same of a private lock: an empty file of its own. */
+static int make_again(void)
+{
+    int fd = memfd_create("spacejmp-lock", MFD_CLOEXEC);
+    if (fd >= 0 && empty_page(fd) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 /*
  * The parent's locks last as long as its open file description does, and both the descriptor and
  * the mapping that the child has of it would keep that alive.
  */
 void sj_lock_forked(struct sj_lock *lock)
 {
-    int fd = open_again(lock->fd), flags = MAP_SHARED | MAP_FIXED;
+    int fd = lock->is_private ? make_again() : open_again(lock->fd);
+    int flags = MAP_SHARED | MAP_FIXED;
     close(lock->fd);
     lock->fd = fd;
     lock->writing = false;
@@ -309,6 +347,11 @@ void sj_lock_forked(struct sj_lock *lock)
         flags |= MAP_ANONYMOUS;
     SJ_ASSERT(mmap(lock->page, sizeof *lock->page, PROT_READ | PROT_WRITE, flags, fd, 0) ==
               lock->page);
+    if (fd >= 0 && lock->is_private) {
+        lay_out(lock->page);
+        lock->page->recover = lock->page->writer = 1;
+        return;
+    }
     if (fd >= 0) {
         ofd_lock(fd, F_RDLCK, SJ_LOCK_PRESENCE);
         return;

@@ -5,16 +5,31 @@ A store's or segment's name becomes part of a file's name, and is typed in shell
 characters out of ``A-Z a-z 0-9 . _ -``, not beginning with ``.`` (hidden files, ``..``) nor with
 ``-`` (options). A root's name lives inside a segment only, so it may be any text: 1 to 255
 bytes of UTF-8 without NUL.
+
+A version of a store (`spacejmp.clones`) is called NAME@TAG: the name of the store, and a tag of 1
+to 64 of the same characters. No store has an ``@`` in its name, so the two never meet.
 """
 
 from __future__ import annotations
 
 from spacejmp.persistence.errors import InvalidNameError
 
-__all__ = ["NAME_MAX", "ROOT_NAME_MAX", "check_name", "check_root_name", "resembling"]
+__all__ = [
+    "NAME_MAX",
+    "ROOT_NAME_MAX",
+    "TAG_MAX",
+    "check_name",
+    "check_root_name",
+    "check_store",
+    "check_tag",
+    "resembling",
+]
 
 NAME_MAX = 128
 """The longest name of a store or segment, in characters."""
+
+TAG_MAX = 64
+"""The longest tag of a version, in characters."""
 
 ROOT_NAME_MAX = 255
 """The longest name of a root, in bytes of UTF-8."""
@@ -66,6 +81,49 @@ try 'genes'
         f"{what} name {_shown(name)}: expected 1 to {NAME_MAX} characters out of "
         f"A-Z a-z 0-9 . _ -, not beginning with '.' or '-'; found {found}; "
         f"try {_suggestion(name, what)!r}"
+    )
+
+
+def check_store(name: str) -> tuple[str, str | None]:
+    """Check the name of a store or of a version of one.
+
+    Parameters
+    ----------
+    name : str
+        NAME or NAME@TAG.
+
+    Returns
+    -------
+    tuple of str, str or None
+        The store's name; the version's tag, or None.
+
+    Raises
+    ------
+    InvalidNameError
+        The name or the tag breaks the rule.
+    TypeError
+        It is not a ``str``.
+
+    Examples
+    --------
+    >>> check_store("genes@before-load")
+    ('genes', 'before-load')
+    >>> check_store("genes")
+    ('genes', None)
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"store name: expected a str, found {type(name).__name__}")
+    store, at, tag = name.partition("@")
+    return check_name(store), check_tag(tag) if at else None
+
+
+def check_tag(tag: str) -> str:
+    """Check the tag of a version, likewise."""
+    if len(check_name(tag, "tag")) <= TAG_MAX:
+        return tag
+    raise InvalidNameError(
+        f"tag {_shown(tag)}: expected at most {TAG_MAX} characters, found {len(tag)}; "
+        f"choose a shorter one"
     )
 
 

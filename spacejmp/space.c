@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "persistence/loss.h"
+#include "persistence/superblock.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold.h"
 #include "spacejmp/mmu/model.h"
@@ -20,15 +22,30 @@ static struct sj_lock *moving; /* of a space that is not in the table, or not an
 static uint32_t forks;
 static uint32_t watchers; /* traces and models; with `table` */
 
+/* The memory of a private space is copied while other threads go on: if one of them is changing it,
+ * the child has parts of different moments. Else nobody begins to until the fork is over. */
+static void before_private_fork(struct sj_space *space)
+{
+    bool own = sj_hold_mode(space) == SJ_HOLD_WRITE;
+    space->fork_locked = !own && sj_lock_before_fork(space->lock);
+    space->torn = !own && !space->fork_locked;
+}
+
 static void before_fork(void)
 {
     pthread_mutex_lock(&table);
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        if (space->segment->is_private)
+            before_private_fork(space);
     sj_park_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
     sj_park_after_fork();
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        if (space->segment->is_private && space->fork_locked)
+            sj_lock_after_fork(space->lock);
     pthread_mutex_unlock(&table);
 }
 
@@ -47,10 +64,12 @@ static void after_fork_in_child(void)
         sj_lock_abandon(moving);
     moving = NULL;
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
+        if (space->segment->is_private && space->torn)
+            sj_segment_set_damaged(space->segment, SJ_LOST_FORK);
         sj_lock_forked(space->lock);
         sj_tx_forget(space->segment);
         sj_touch_watch(space->segment, false);
-        if (space->segment->wal == NULL)
+        if (space->segment->wal == NULL && !space->segment->is_private)
             space->segment->dirty = false; /* the parent may close the segment before it changes */
         sj_wal_forked(space->segment);
     }
@@ -68,7 +87,8 @@ static struct sj_space *find(const struct stat *status)
     pthread_mutex_lock(&table);
     struct sj_space *space = spaces;
     while (space != NULL &&
-           (space->segment->device != status->st_dev || space->segment->inode != status->st_ino))
+           (space->segment->is_private || space->segment->device != status->st_dev ||
+            space->segment->inode != status->st_ino))
         space = space->next;
     pthread_mutex_unlock(&table);
     return space;
@@ -103,6 +123,22 @@ static void close_moving(void)
     pthread_mutex_unlock(&table);
 }
 
+/* Into the table, with its segment open and its lock in `moving`. */
+static void add(struct sj_space *space, const struct sj_attach_options *options)
+{
+    space->writable = options->writable;
+    space->references = 1;
+    pthread_mutex_lock(&table);
+    space->next = spaces;
+    spaces = space;
+    moving = NULL;
+    sj_park_added(space);
+    if (watchers > 0)
+        sj_touch_watch(space->segment, true);
+    pthread_mutex_unlock(&table);
+    sj_mmu_on_attach(space);
+}
+
 /* Attaches a space that this process does not have; with `attaching`. */
 static int attach_new(const char *segment_path, const char *lock_path,
                       const struct sj_attach_options *options, const struct stat *status,
@@ -128,17 +164,7 @@ static int attach_new(const char *segment_path, const char *lock_path,
     }
     if (first)
         sj_lock_join(space->lock);
-    space->writable = options->writable;
-    space->references = 1;
-    pthread_mutex_lock(&table);
-    space->next = spaces;
-    spaces = space;
-    moving = NULL;
-    sj_park_added(space);
-    if (watchers > 0)
-        sj_touch_watch(space->segment, true);
-    pthread_mutex_unlock(&table);
-    sj_mmu_on_attach(space);
+    add(space, options);
     return SJ_OK;
 }
 
@@ -199,10 +225,63 @@ static int attach(const char *segment_path, const char *lock_path,
     return error;
 }
 
+/* As attach_new, for a private space. */
+static int attach_file(int fd, const char *path, const struct sj_attach_options *options,
+                       struct sj_space *space)
+{
+    int error = sj_lock_open_private(&moving);
+    if (error != SJ_OK) {
+        close(fd);
+        return error;
+    }
+    space->lock = moving;
+    error = sj_segment_open_private(fd, path, options->uuid, options->writable, &space->segment);
+    if (error != SJ_OK) {
+        close_moving();
+        return error;
+    }
+    sj_lock_on_recover(space->lock, recover, lose, space);
+    add(space, options);
+    return SJ_OK;
+}
+
+int sj_space_attach_file(int fd, const char *path, const struct sj_attach_options *options,
+                         struct sj_space **attached)
+{
+    struct sj_super super;
+    uint64_t which;
+    struct sj_space *space = calloc(1, sizeof *space);
+    int error =
+        space == NULL ? sj_error(SJ_ENOMEM, "%s", path) : sj_super_read(fd, path, &super, &which);
+    if (error != SJ_OK) {
+        close(fd);
+        free(space);
+        return error;
+    }
+    pthread_mutex_lock(&attaching);
+    sj_holds_pause();
+    error = sj_park_claim(super.base, super.reserved, &options->wait);
+    if (error == SJ_OK) {
+        error = attach_file(fd, path, options, space);
+        sj_park_release();
+    } else {
+        close(fd);
+    }
+    (void)sj_return(&options->wait);
+    pthread_mutex_unlock(&attaching);
+    if (error == SJ_OK)
+        *attached = space;
+    else
+        free(space);
+    return error;
+}
+
 int sj_space_attach(const char *segment_path, const char *lock_path,
                     const struct sj_attach_options *options, struct sj_space **attached)
 {
     pthread_once(&fork_once, register_fork);
+    if (options->is_private)
+        return sj_space_attach_private(segment_path, lock_path, options, attached);
     sj_holds_pause(); /* who has the mutex may wait for the addresses that this thread uses */
     pthread_mutex_lock(&attaching);
     int error = attach(segment_path, lock_path, options, attached);

@@ -2,7 +2,8 @@
 /*
  * space.h: an attached address space: segments mapped at their bases, one lock, reference counted.
  *
- * A process has at most one sj_space for a segment file: attaching again gives the same one. Two
+ * A process has at most one sj_space for a segment file: attaching again gives the same one; but
+ * each private attachment is one of its own (space_clone.c). Two
  * process-wide mutexes: one for attaching and detaching, which may wait, and inside of it one for
  * the table of spaces, which never does. All functions may be called from any thread; a caller that
  * holds an interpreter's lock lets go of it first.
@@ -24,6 +25,8 @@ struct sj_space {
     struct sj_lock *lock;
     uint32_t references;
     bool writable;
+    bool fork_locked;          /* private: nobody gets in to change it during a fork */
+    bool torn;                 /* private: somebody was in, so the child's copy is of no use */
     bool parked;               /* or about to be: its addresses may be another one's (park.h) */
     uint64_t parking;          /* where it is then; 0: it never was */
     struct sj_space *next;     /* in the table of attached spaces */
@@ -33,18 +36,40 @@ struct sj_space {
 struct sj_attach_options {
     bool writable;
     bool accept_unclean; /* go on after an unclean reboot */
+    bool is_private;     /* to see it as it is now, and change it for oneself alone */
     const uint8_t *uuid; /* the segment's, whose lock file is given; NULL: it may be any */
     struct sj_wait wait; /* for others that are opening or closing it */
 };
 
-/* Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors
+/*
+ * Attaches the space in `segment_path`, coordinating through `lock_path` (made if missing). Errors
  * of sj_segment_open_uuid and sj_lock_open. One that is attached for reading here, and is asked for
- * writing, can be written from then on; who attached it for reading goes on doing that. */
+ * writing, can be written from then on; who attached it for reading goes on doing that.
+ *
+ * Private: of a version, or of a copy of what the space has committed, which has no name; changes
+ * stay in this process's memory, and are gone with the last reference. Errors of sj_segment_copy
+ * and sj_enter_read as well.
+ */
 SJ_API int sj_space_attach(const char *segment_path, const char *lock_path,
                            const struct sj_attach_options *options, struct sj_space **space);
 
 /* One more reference to a space that the caller has one to. */
 void sj_space_share(struct sj_space *space);
+
+/* For sj_space_attach, of a private one. */
+int sj_space_attach_private(const char *segment_path, const char *lock_path,
+                            const struct sj_attach_options *options, struct sj_space **space);
+/* Attaches the segment in the open file (sj_segment_open_private; takes `fd`). (For
+ * space_clone.c.) */
+int sj_space_attach_file(int fd, const char *path, const struct sj_attach_options *options,
+                         struct sj_space **space);
+
+struct sj_clone;
+struct sj_clone_spec;
+/* Clones the space's segment (persistence/clone.h) under a read hold; meanwhile the thread uses no
+ * addresses, unless the space is private. Errors of sj_segment_clone and sj_enter_read. */
+SJ_API int sj_space_clone(struct sj_space *space, const struct sj_clone_spec *spec,
+                          const struct sj_wait *wait, struct sj_clone **clone);
 
 /* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
  * of it and this is the last reference, SJ_EBUSY and SJ_EINTR when its addresses are another one's

@@ -6,6 +6,7 @@
 #ifndef SPACEJMP_H
 #define SPACEJMP_H
 
+#include "persistence/clone.h"
 #include "persistence/error.h"
 #include "persistence/heap.h"
 #include "persistence/roots.h"

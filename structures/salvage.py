@@ -22,7 +22,7 @@ import spacejmp._catalog as core
 from spacejmp._space import attached_spaces, is_open_somewhere
 from spacejmp.arena import GIB
 from spacejmp.catalog import Catalog
-from spacejmp.names import check_name, check_root_name
+from spacejmp.names import check_name, check_root_name, check_store
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -163,7 +163,7 @@ class Remains:
     """
 
     def __init__(self, name: str, *, home: str | os.PathLike[str] | None = None) -> None:
-        check_name(name)
+        check_store(name)
         catalog = Catalog(home)
         self.name = name
         self.home = catalog.home

@@ -27,6 +27,7 @@ from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.reports import CheckReport, StoreStats
 from spacejmp.structures.roots import KIND_NAMES, Roots
+from spacejmp.structures.versions import Versioned
 from spacejmp.vas_handle import AttachedSegment, VasHandle, open_stores_with
 
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
     durability: Literal["process", "power"] | None = None,
     timeout: float | None = None,
     accept_unclean: bool = False,
+    private: bool = False,
 ) -> Store:
     """Open a store by its name, as `dbm.open` opens a database.
 
     Parameters
     ----------
     name : str
-        1 to 128 letters, digits, ``.``, ``_`` and ``-``.
+        1 to 128 letters, digits, ``.``, ``_`` and ``-``; or NAME@TAG, a version (`Store.snapshot`),
+        which can be opened with flag "r" or privately.
     flag : {"c", "r", "w", "n"}
         "c": for reading and writing, made if missing. "r": for reading, must exist. "w": for
         reading and writing, must exist. "n": a new, empty one; an old one of that name is removed,
@@ -86,6 +89,10 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         Seconds that operations wait for other processes and threads; None: for ever.
     accept_unclean : bool
         Open a store that was open when the machine stopped; call `Store.check` next.
+    private : bool
+        Attach the store, which must exist, as it is now: nobody sees what is changed here, nothing
+        that others change is seen, and the changes are gone when it is closed (`Store.clone` keeps
+        them). They are in memory; of a store that is no version a copy is made first.
 
     Returns
     -------
@@ -130,6 +137,10 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
             f"durability: expected 'process' or 'power', found {durability!r}"
         )
     _check_timeout(timeout)
+    if private and flag == "n":
+        raise InvalidArgumentError("private: expected flag 'r', 'w' or 'c', found 'n'")
+    if flag == "c" and (private or "@" in name):
+        flag = "w"  # neither is made here
     catalog = Catalog(home, timeout=timeout)
     use_forced_granularity()
     options: dict[str, Any] = {"base": base, "mode": mode, "durability": durability or "process"}
@@ -140,9 +151,14 @@ def open(  # shadows the builtin as dbm.open does: it is used as spacejmp.open
         name,
         flag,
         options,
-        {"writable": flag != "r", "accept_unclean": accept_unclean, "timeout": timeout},
+        {
+            "writable": flag != "r",
+            "accept_unclean": accept_unclean,
+            "private": private,
+            "timeout": timeout,
+        },
     )
-    if durability == "power" and space.durability != "power":
+    if durability == "power" and not private and space.durability != "power":
         space.detach()
         raise InvalidArgumentError(
             f"store {name!r}: expected durability 'power', found that it was made with 'process': "
@@ -188,7 +204,7 @@ def _record(catalog: Catalog, name: str, flag: Flag, making: dict[str, Any]) -> 
         return catalog.lookup(name)
 
 
-class Store:
+class Store(Versioned):
     """A named store that is open in this process; made by `open`.
 
     A store is one virtual address space: its data lies at the same addresses in every process, and
@@ -487,12 +503,22 @@ class Store:
     def __repr__(self) -> str:
         if self.closed:
             return f"<Store {self.name!r}, closed>"
-        return f"<Store {self.name!r} at {self.base:#x}, flag {self.flag!r}, home {self.home!r}>"
+        private = ", private" if self.private else ""
+        return (
+            f"<Store {self.name!r} at {self.base:#x}, flag {self.flag!r}{private}, "
+            f"home {self.home!r}>"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.private:
+            raise TypeError(f"{self!r} belongs to this process alone: send a clone of it")
         return _reopen, (self.name, self.home, "r" if self.readonly else "w")
 
     # -- inside -------------------------------------------------------------------------------
+
+    @classmethod
+    def _of(cls, name: str, home: str, timeout: float | None) -> Store:
+        return open(name, "w", home=home, timeout=timeout)
 
     def _no_root(self, name: str) -> NotFoundError:
         names = ", ".join(repr(other) for other, _ in _roots.listing(self._space)[:8])

@@ -551,3 +551,39 @@ def test_mmu_of_what_is_not_there(genes: Path) -> None:
     failed(genes, 1, "mmu", "nothing")
     sj.open("empty", home=genes).close()
     assert "nothing to get in empty" in ran(genes, "mmu", "empty")
+
+
+# --- clones and versions ------------------------------------------------------------------------
+
+
+def test_clone_snapshot_and_versions(genes: Path) -> None:
+    assert "copy is a clone of genes at 0x" in ran(genes, "clone", "genes", "copy")
+    assert ran(genes, "snapshot", "genes") == "genes@1\n"
+    ran(genes, "put", "genes", "t", "g3", '"changed"')
+    made = json.loads(ran(genes, "snapshot", "genes", "later", "--json"))
+    assert (made["name"], made["tag"]) == ("genes@later", "later")
+    assert made["file_bytes"] > 0
+    lines = [line.split("\t") for line in ran(genes, "versions").splitlines()]
+    assert [line[0] for line in lines] == ["genes@1", "genes@later"]
+    shown = json.loads(ran(genes, "versions", "genes", "--json"))
+    assert shown["versions"][1] == made
+    assert ran(genes, "versions", "copy") == ""
+    assert ran(genes, "get", "genes@1", "t", "g3") == ran(genes, "get", "copy", "t", "g3")
+    assert ran(genes, "get", "genes@later", "t", "g3") == "changed\n"
+    assert ran(genes, "ls") == "copy\ngenes\n"
+    assert "genes@1 is whole" in ran(genes, "check", "genes@1")
+    assert json.loads(ran(genes, "info", "genes@1", "--json"))["name"] == "genes@1"
+    facts = json.loads(ran(genes, "clone", "genes@1", "old", "--json"))
+    assert (facts["name"], facts["path"]) == ("old", str(genes / "seg" / "old.seg"))
+    ran(genes, "rm", "genes@1", "--yes")
+    assert len(ran(genes, "versions").splitlines()) == 1
+
+
+def test_what_clone_and_snapshot_refuse(genes: Path) -> None:
+    ran(genes, "snapshot", "genes", "a")
+    assert "found one" in failed(genes, 2, "snapshot", "genes", "a")
+    assert "found one" in failed(genes, 2, "clone", "genes", "genes")
+    assert "no store 'other'" in failed(genes, 1, "clone", "other", "copy")
+    assert "is a version" in failed(genes, 5, "put", "genes@a", "t", "g3", "1")
+    assert "expected 1 to 128 characters" in failed(genes, 2, "clone", "genes", "genes@b")
+    assert "not to be had" in failed(genes, 2, "clone", "genes", "p", "--durability", "power")

@@ -67,6 +67,8 @@ def tests(names: str) -> tuple[Killer, ...]:
 KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("/lock", None, tests("lock")),
     ("group", None, (*tests("group group_doubt"), GROUP)),
+    ("/clone", None, tests("clone private")),
+    ("/segment_move", None, tests("private")),
     ("wal_sums", None, tests("wal_sums sums_crash")),
     ("wal_", True, tests("wal_damage wal_crash wal_sums")),
     ("wal_", None, tests("wal_damage wal_crash wal_log wal_kill syncs wal_sums sums_crash")),
@@ -113,9 +115,9 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ),
 )
 PROGRAMS = (
-    *tests("btree btree_crash btree_damage damage dax entry explore fences group group_doubt"),
-    *tests("hashmap hashmap_crash hashmap_damage heap hostile lock log_damage segment sums"),
-    *tests("sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
+    *tests("btree btree_crash btree_damage clone damage dax entry explore fences group"),
+    *tests("group_doubt hashmap hashmap_crash hashmap_damage heap hostile lock log_damage private"),
+    *tests("segment sums sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
 )
 
 

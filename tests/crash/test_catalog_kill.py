@@ -9,7 +9,6 @@ had happened, and finds each store whole or not there, nothing in its way and no
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from homes import expected_files, files_of
+from traced import killed_after
 
 from spacejmp._space import segment_inspect
 from spacejmp.catalog import Catalog
@@ -26,49 +26,9 @@ from spacejmp.persistence.errors import AlreadyExistsError, NotFoundError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
 
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS = 0, 24, 0x4200
-PTRACE_O_TRACESYSGOOD, PTRACE_O_EXITKILL = 1, 0x100000
-SYSCALL_STOP = signal.SIGTRAP | 0x80
-
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-libc.ptrace.restype = ctypes.c_long
-
-
-def killed_after(calls: int, action: Callable[[], object]) -> bool:
-    """Run `action` in a child that dies after so many system calls; false if it was done before."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if libc.ptrace(PTRACE_TRACEME, 0, None, None) == 0:
-                os.kill(os.getpid(), signal.SIGSTOP)
-                action()
-                status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    if not os.WIFSTOPPED(status):
-        pytest.skip("processes cannot be traced here")
-    options = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL
-    assert libc.ptrace(PTRACE_SETOPTIONS, child, None, options) == 0
-    for _ in range(2 * calls):  # a stop as it enters, a stop as it leaves
-        assert libc.ptrace(PTRACE_SYSCALL, child, None, None) == 0
-        _, status = os.waitpid(child, 0)
-        if os.WIFEXITED(status):
-            assert os.WEXITSTATUS(status) == 0, "the action failed"
-            return False
-        assert os.WIFSTOPPED(status)
-        assert os.WSTOPSIG(status) == SYSCALL_STOP
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)
-    return True
 
 
 def prepared(home: Path, operation: str) -> Catalog:

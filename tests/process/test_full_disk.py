@@ -1,25 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk without a single free block: stores that are there open, are read, and change in place.
-
-The disk is a file in a loop device, mounted in a namespace of a child's own, so it goes with it.
-"""
+"""A disk without a single free block: stores that are there open, are read, and change in place."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from children import in_child
+from disks import on_small_disk
 
 import spacejmp as sj
 from spacejmp.structures.salvage import Remains
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from typing import Literal
 
@@ -27,39 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 GIB = 1 << 30
-DISK_BYTES = 64 << 20
-NEW_NAMESPACE, PRIVATE, RECURSIVE = 0x00020000, 1 << 18, 1 << 14
 VALUE = b"v" * 100
-
-
-class NoDiskError(Exception):
-    """Mounting is not allowed here."""
-
-
-def on_small_disk(folder: Path, action: Callable[[Path], None]) -> None:
-    """Run `action` in a child, with an empty ext4 of 64 MiB."""
-    maker = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
-    if os.getuid() != 0 or maker is None:
-        pytest.skip("needs root, to mount, and mkfs.ext4")
-    image, point = folder / "image", folder / "disk"
-    point.mkdir()
-    image.touch()
-    os.truncate(image, DISK_BYTES)
-    subprocess.run([maker, "-q", "-F", "-m", "0", str(image)], check=True, capture_output=True)
-
-    def use() -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(NEW_NAMESPACE) or libc.mount(b"", b"/", None, PRIVATE | RECURSIVE, None):
-            raise NoDiskError
-        command = ["mount", "-o", "loop", str(image), str(point)]
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            raise NoDiskError
-        action(point)
-
-    try:
-        in_child(use)
-    except NoDiskError:
-        pytest.skip("loop devices cannot be mounted here")
 
 
 def fill_up(file: Path) -> None:

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * catalog_clone.c: a clone gets its name in the catalog (catalog.h has the rules).
+ *
+ * It was copied before, without the catalog's lock, for that may take long: it has no name yet. On
+ * a filesystem without unnamed files it has a temporary one, which the next change of the catalog,
+ * or this one, clears away; then it is SJ_ENOTFOUND, and is made again with the lock.
+ */
+#include <limits.h>
+
+#include "persistence/clone.h"
+#include "spacejmp/catalog.h"
+#include "spacejmp/catalog_inside.h"
+#include "spacejmp/files.h"
+#include "spacejmp/space.h"
+
+int sj_catalog_check_free(const struct sj_catalog *catalog, const char *name)
+{
+    char path[PATH_MAX];
+    bool there;
+    int error = sj_segment_name_check(name);
+    if (error != SJ_OK)
+        return error;
+    sj_home_segment(catalog->home, name, path);
+    error = sj_file_status(path, NULL, &there);
+    if (error != SJ_OK || !there)
+        return error;
+    return sj_error(SJ_EEXISTS,
+                    "segment '%s': expected no such file as '%s', found one; remove it first, or "
+                    "choose another name",
+                    name, path);
+}
+
+/* With the lock. */
+static int publish(const struct sj_catalog *catalog, struct sj_clone *clone, const char *name)
+{
+    char path[PATH_MAX];
+    int error = sj_catalog_check_free(catalog, name);
+    if (error != SJ_OK) {
+        sj_clone_drop(clone);
+        return error;
+    }
+    sj_home_segment(catalog->home, name, path);
+    return sj_clone_publish(clone, path);
+}
+
+/* The same as before, alone in the catalog. */
+static int clone_alone(const struct sj_catalog *catalog, struct sj_space *space,
+                       const struct sj_clone_spec *spec)
+{
+    struct sj_catalog_lock lock;
+    struct sj_clone *clone;
+    int error = sj_catalog_begin(catalog, &lock);
+    if (error != SJ_OK)
+        return error;
+    error = sj_space_clone(space, spec, &catalog->wait, &clone);
+    if (error == SJ_OK)
+        error = publish(catalog, clone, spec->name);
+    sj_catalog_unlock(&lock);
+    return error;
+}
+
+int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *space,
+                         const struct sj_clone_spec *wanted)
+{
+    struct sj_clone_spec spec = *wanted;
+    struct sj_catalog_lock lock;
+    struct sj_clone *clone;
+    char path[PATH_MAX];
+    int error = sj_catalog_check_free(catalog, spec.name);
+    if (error == SJ_OK)
+        error = sj_home_make(catalog->home);
+    if (error != SJ_OK)
+        return error;
+    sj_home_segment(catalog->home, spec.name, path);
+    spec.path = path;
+    error = sj_space_clone(space, &spec, &catalog->wait, &clone);
+    if (error != SJ_OK)
+        return error;
+    error = sj_catalog_begin(catalog, &lock);
+    if (error != SJ_OK) {
+        sj_clone_drop(clone);
+        return error;
+    }
+    error = publish(catalog, clone, spec.name);
+    sj_catalog_unlock(&lock);
+    return error == SJ_ENOTFOUND ? clone_alone(catalog, space, &spec) : error;
+}
