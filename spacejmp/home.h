@@ -3,6 +3,7 @@
  * home.h: the home directory: where it is, how it is made, and what its files are called.
  *
  *   home/seg/<name>.seg          a segment: the bytes that survive
+ *   home/seg/<name>@<tag>.seg    a version of it: a segment that never changes (clone.h)
  *   home/seg/<name>.seg.log0, .log1, .sum    what belongs to it (wal.h, sums.h)
  *   home/vas/<name>.vas          the record of a VAS that was made by vas_create (record.h)
  *   home/lock/<uuid>.lock        the lock file of a segment, named by its uuid (lock.h)
