@@ -14,7 +14,7 @@ import spacejmp as sj
 from spacejmp.apps.exits import Code, CommandError
 
 if TYPE_CHECKING:
-    from spacejmp.structures.store import Flag
+    from spacejmp.structures.opening import Flag
 
 __all__ = [
     "AsJson",

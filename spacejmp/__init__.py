@@ -49,9 +49,10 @@ from spacejmp.records import VasInfo, VasSegment
 from spacejmp.segments import Segment, seg_alloc, seg_ctl, seg_delete, seg_find, seg_list
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.opening import open
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
-from spacejmp.structures.store import Store, open
+from spacejmp.structures.store import Store
 from spacejmp.structures.transaction import transaction
 from spacejmp.switching import (
     current,

@@ -38,7 +38,7 @@ from spacejmp.structures._codec import (
     decode_key,
     decode_value,
 )
-from spacejmp.structures.store import open as open_store
+from spacejmp.structures.opening import open as open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
