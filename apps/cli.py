@@ -12,7 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 import spacejmp as sj
 from spacejmp.apps import items, load, mmu, salvage, spaces, stores, versions
 from spacejmp.apps.exits import MEANINGS, Code, failures, usage_errors
+from spacejmp.apps.gups.command import gups
 from spacejmp.apps.settings import AsJson, Settings
+from spacejmp.apps.switch.command import switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +133,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "snapshot": versions.snapshot,
     "versions": versions.versions,
     "mmu": mmu.mmu,
+    "gups": gups,
     "salvage": salvage.salvage,
     "drop": stores.drop,
     "rm": stores.rm,
@@ -146,6 +149,19 @@ _vas = typer.Typer(
 for name, function in spaces.COMMANDS.items():
     _vas.command(name, cls=_Command)(function)
 app.add_typer(_vas, name="vas")
+
+
+bench = typer.Typer(cls=TyperGroup, help="Measure what things cost on this machine.")
+bench.command("switch", cls=_Command)(switch)
+
+
+@bench.callback(invoke_without_command=True)
+def _bench(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.add_typer(bench, name="bench")
 
 
 @app.command(cls=_Command)

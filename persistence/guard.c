@@ -29,16 +29,16 @@
 
 #define INSTALLS_MAX 8
 
-struct range {
+struct sj_guard_range {
     uint64_t first; /* 0: the node is free */
     uint64_t bytes;
     sj_guard_lost *lost;
     void *owner;
-    struct range *next;
+    struct sj_guard_range *next;
 };
 
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER; /* of the table; not of the handler */
-static struct range *ranges;
+static struct sj_guard_range *ranges;
 static struct sigaction previous[INSTALLS_MAX];
 static int installs;
 static uint64_t page_bytes;
@@ -92,7 +92,7 @@ bool sj_guard_copy(uint64_t first, uint64_t bytes, int fd)
 /* Whether a range has the address, and has put a page there. */
 static bool repair(uint64_t at)
 {
-    struct range *range = __atomic_load_n(&ranges, __ATOMIC_ACQUIRE);
+    struct sj_guard_range *range = __atomic_load_n(&ranges, __ATOMIC_ACQUIRE);
     for (; range != NULL; range = range->next) {
         uint64_t first = __atomic_load_n(&range->first, __ATOMIC_ACQUIRE);
         if (first != 0 && at - first < range->bytes)
@@ -183,7 +183,7 @@ int sj_guard_add(const void *first, uint64_t bytes, sj_guard_lost *lost, void *o
 {
     int error = SJ_OK;
     pthread_mutex_lock(&changing);
-    struct range *range = ranges;
+    struct sj_guard_range *range = ranges;
     while (range != NULL && range->first != 0)
         range = range->next;
     if (range == NULL && (range = calloc(1, sizeof *range)) != NULL) {
@@ -206,8 +206,23 @@ int sj_guard_add(const void *first, uint64_t bytes, sj_guard_lost *lost, void *o
 void sj_guard_remove(const void *first)
 {
     pthread_mutex_lock(&changing);
-    for (struct range *range = ranges; range != NULL; range = range->next)
+    for (struct sj_guard_range *range = ranges; range != NULL; range = range->next)
         if (range->first == (uint64_t)(uintptr_t)first)
             __atomic_store_n(&range->first, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&changing);
+}
+
+struct sj_guard_range *sj_guard_find(const void *first)
+{
+    pthread_mutex_lock(&changing);
+    struct sj_guard_range *range = ranges;
+    while (range != NULL && range->first != (uint64_t)(uintptr_t)first)
+        range = range->next;
+    pthread_mutex_unlock(&changing);
+    return range;
+}
+
+void sj_guard_move(struct sj_guard_range *range, const void *to)
+{
+    __atomic_store_n(&range->first, (uint64_t)(uintptr_t)to, __ATOMIC_RELEASE);
 }

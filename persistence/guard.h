@@ -30,6 +30,11 @@ typedef bool sj_guard_lost(void *owner, uint64_t at);
 int sj_guard_add(const void *first, uint64_t bytes, sj_guard_lost *lost, void *owner);
 /* Ends that; `first` as it was added. */
 void sj_guard_remove(const void *first);
+/* The guarded range that begins there, until it is removed; NULL: there is none. */
+struct sj_guard_range;
+struct sj_guard_range *sj_guard_find(const void *first);
+/* Its pages are at `to` now; nobody touches them meanwhile, or removes it. */
+void sj_guard_move(struct sj_guard_range *range, const void *to);
 
 /*
  * For `lost`: puts private pages over a range of whole pages: zeros, or the beginning of the file

@@ -54,11 +54,14 @@ static bool lost(void *owner, uint64_t at)
 int sj_segment_guard(struct sj_segment *segment)
 {
     const void *at = (const void *)(uintptr_t)segment->mapped_at;
-    return sj_guard_add(at, segment->reserved, lost, segment);
+    int error = sj_guard_add(at, segment->reserved, lost, segment);
+    segment->guard = error == SJ_OK ? sj_guard_find(at) : NULL;
+    return error;
 }
 
 void sj_segment_unguard(struct sj_segment *segment)
 {
+    segment->guard = NULL;
     sj_guard_remove((const void *)(uintptr_t)segment->mapped_at);
 }
 

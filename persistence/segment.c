@@ -153,6 +153,7 @@ static int discard(struct sj_segment *segment, bool last)
     int error = segment->wal == NULL ? SJ_OK : sj_wal_detach(segment, last);
     if (segment->mapped_at != 0) {
         sj_segment_unguard(segment);
+        sj_segment_unreserve(segment);
         munmap((void *)(uintptr_t)segment->mapped_at, segment->reserved);
     }
     sj_segment_sums_end(segment);

@@ -33,6 +33,7 @@ struct sj_page_hints {
     uint64_t page; /* the head of a run, or free */
 };
 
+struct sj_guard_range;
 struct sj_sums;
 struct sj_wal;
 
@@ -62,6 +63,9 @@ struct sj_segment {
     bool lockable;      /* a switch takes its lock (settings.h) */
     bool is_private;    /* changes stay in this process's memory (sj_segment_open_private) */
     uint64_t mapped_at; /* where its mapping is: its base, or where it was moved; 0: nowhere */
+    uint64_t left_at;  /* where it was moved from, still reserved by an empty mapping; 0: nowhere */
+    bool never_leaves; /* the kernel leaves no empty mapping of it behind */
+    struct sj_guard_range *guard; /* of that mapping (guard.h) */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;
     uint64_t lost_at;  /* damaged: the address that was found lost first */
@@ -146,9 +150,12 @@ SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
  * is now. Nobody uses its addresses meanwhile. `vacant`: the caller knows that the target
  * is free; else it is reserved first. SJ_EADDRESS: something is there; SJ_ENOMEM; SJ_EDAMAGED: a
  * mapping that has lost pages is not moved. After a failure it is where it was.
- * Cost: two or three system calls, whatever the size.
+ * Coming home, it keeps the range where it was, for the next time. Cost: one system call, two the
+ * first time, whatever the size.
  */
 int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant);
+/* Gives that range back. */
+void sj_segment_unreserve(struct sj_segment *segment);
 
 /* Writes everything to the file's storage (fsync). SJ_EIO, SJ_EDAMAGED. */
 SJ_API int sj_segment_sync(struct sj_segment *segment);

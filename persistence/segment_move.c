@@ -5,14 +5,23 @@
  * mremap moves them without touching a page: whole subtrees where both ranges begin at a multiple
  * of what a subtree covers. It would replace what is mapped at the target, so that is reserved
  * before, by a mapping that fails if anything is there.
+ *
+ * What comes home leaves its mapping behind where it was, without a page (MREMAP_DONTUNMAP, on
+ * shared mappings since Linux 5.13). That keeps the place for the next time, and spares reserving
+ * it: 3 of 12 µs for a move out and one in.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "persistence/guard.h"
 #include "persistence/loss.h"
 #include "persistence/segment.h"
+
+#ifndef MREMAP_DONTUNMAP /* of Linux 5.7, later than some headers */
+#define MREMAP_DONTUNMAP 4
+#endif
 
 int sj_segment_taken(const char *path, uint64_t base, uint64_t bytes)
 {
@@ -52,46 +61,77 @@ static int reserve(const struct sj_segment *segment, uint64_t at)
                            : sj_segment_failed(segment->name, "mmap");
 }
 
-static bool move_part(uint64_t from, uint64_t to, uint64_t bytes)
+static bool move_part(uint64_t from, uint64_t to, uint64_t bytes, int flags)
 {
     void *source = (void *)(uintptr_t)from, *target = (void *)(uintptr_t)to;
-    return bytes == 0 ||
-           mremap(source, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) != MAP_FAILED;
+    flags |= MREMAP_MAYMOVE | MREMAP_FIXED;
+    return bytes == 0 || mremap(source, bytes, bytes, flags, target) != MAP_FAILED;
 }
 
 /* The kernel moves one mapping at a time: a private segment has two, file and memory alone, as long
  * as it is not frozen. */
-static bool move_all(const struct sj_segment *segment, uint64_t to)
+static bool move(const struct sj_segment *segment, uint64_t to, int flags)
 {
     uint64_t from = segment->mapped_at, all = segment->reserved;
     uint64_t first = segment->is_private ? segment->own_from : all;
-    if (!move_part(from, to, first))
+    if (!move_part(from, to, first, flags))
         return false;
-    if (move_part(from + first, to + first, all - first))
+    if (move_part(from + first, to + first, all - first, flags))
         return true;
     int why = errno;
-    SJ_ASSERT(move_part(to, from, first));
+    SJ_ASSERT(move_part(to, from, first, 0));
     errno = why;
     return false;
 }
 
+/* With the target reserved or vacant; after a failure it is vacant. */
+static int move_plainly(struct sj_segment *segment, uint64_t to)
+{
+    if (move(segment, to, 0))
+        return SJ_OK;
+    int error = sj_segment_failed(segment->name, "mremap");
+    munmap((void *)(uintptr_t)to, segment->reserved);
+    return error;
+}
+
+/* Moves it home, and leaves an empty mapping behind if the kernel can. */
+static int move_home(struct sj_segment *segment, uint64_t to)
+{
+    if (segment->never_leaves || segment->is_private)
+        return move_plainly(segment, to);
+    if (move(segment, to, MREMAP_DONTUNMAP)) {
+        segment->left_at = segment->mapped_at;
+        return SJ_OK;
+    }
+    segment->never_leaves = true;
+    munmap((void *)(uintptr_t)to, segment->reserved); /* some kernels have done it already */
+    int error = reserve(segment, to);
+    return error == SJ_OK ? move_plainly(segment, to) : error;
+}
+
 int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant)
 {
-    void *target = (void *)(uintptr_t)to;
-    uint64_t bytes = segment->reserved;
     if (sj_segment_is_damaged(segment) && segment->lost_at != SJ_LOST_FORK) /* that has its pages */
         return sj_segment_lost(segment);
-    int error = vacant ? SJ_OK : reserve(segment, to);
+    bool is_ours = segment->left_at == to;
+    if (!is_ours)
+        sj_segment_unreserve(segment);
+    int error = vacant || is_ours ? SJ_OK : reserve(segment, to);
     if (error != SJ_OK)
         return error;
-    sj_segment_unguard(segment);
-    if (move_all(segment, to)) {
-        segment->mapped_at = to;
-    } else {
-        error = sj_segment_failed(segment->name, "mremap");
-        if (!vacant)
-            munmap(target, bytes);
-    }
-    int guarded = sj_segment_guard(segment);
-    return error == SJ_OK ? guarded : error;
+    segment->left_at = 0; /* what is mapped at the target goes, also when the move fails */
+    bool home = to == (uint64_t)(uintptr_t)segment->base;
+    error = home ? move_home(segment, to) : move_plainly(segment, to);
+    if (error != SJ_OK)
+        return error;
+    segment->mapped_at = to;
+    sj_guard_move(segment->guard, (void *)(uintptr_t)to);
+    return SJ_OK;
+}
+
+void sj_segment_unreserve(struct sj_segment *segment)
+{
+    if (segment->left_at != 0)
+        munmap((void *)(uintptr_t)segment->left_at, segment->reserved);
+    segment->left_at = 0;
 }

@@ -9,6 +9,7 @@ looks for signals about twenty times a second.
 import sys
 from collections import namedtuple
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 
@@ -327,14 +328,27 @@ cdef class Space:
         return self.space is not NULL and sj_current() is self.space
 
 
+cdef dict _modules = sys.modules
+cdef object _running_loop = None  # asyncio's functions, once they are there
+cdef object _running_task = None
+
+
 cdef object current_task():
     """The asyncio task that runs in this thread, or None."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
+    global _running_loop, _running_task
+    if _running_task is None:
+        asyncio = _modules.get("asyncio")
+        if asyncio is None:
+            return None
+        # While it is being imported it may lack them, but then nothing of it runs.
+        _running_loop = getattr(asyncio, "_get_running_loop", None)
+        _running_task = getattr(asyncio, "current_task", None)
+    if _running_loop is None or _running_task is None or _running_loop() is None:
         return None
-    return asyncio.current_task()
+    return _running_task()
 
 
+@cython.freelist(8)
 cdef class Hold:
     """A read or write hold, or a transaction, for one `with` block of one thread."""
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "spacejmp/hold.h"
+#include "spacejmp/pin.h"
 #include "spacejmp/reach.h"
 
 #define NAP_NS     20000l /* of one that waits for threads to leave, at first */
@@ -16,8 +17,8 @@ struct range {
 };
 
 static pthread_mutex_t moving = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
-static struct sj_space *neighbors;
-static struct range claim; /* empty: first == end */
+static struct sj_space *neighbors; /* who came home last is the first: it is in the way next */
+static struct range claim;         /* empty: first == end */
 
 static uint64_t home_of(const struct sj_space *space)
 {
@@ -32,6 +33,23 @@ static struct range range_of(const struct sj_space *space)
 static bool overlap(struct range a, struct range b)
 {
     return a.first < b.end && b.first < a.end;
+}
+
+static void link_first(struct sj_space *space)
+{
+    space->neighbor = neighbors;
+    space->neighbor_before = NULL;
+    if (neighbors != NULL)
+        neighbors->neighbor_before = space;
+    neighbors = space;
+}
+
+static void unlink_it(struct sj_space *space)
+{
+    struct sj_space *before = space->neighbor_before, *after = space->neighbor;
+    *(before == NULL ? &neighbors : &before->neighbor) = after;
+    if (after != NULL)
+        after->neighbor_before = before;
 }
 
 static int busy(void)
@@ -100,18 +118,21 @@ static int move_aside(struct sj_space *space)
     return error;
 }
 
-/* Moves aside all that are in the way of a range. `*vacant`: one of them had all of it. */
+/* Moves aside all that are in the way of a range. `*vacant`: one of them had all of it; then no
+ * other is in the way (I3). */
 static int vacate(struct range range, const struct sj_space *but, bool *vacant)
 {
     *vacant = false;
-    for (struct sj_space *space = neighbors; space != NULL; space = space->neighbor) {
-        struct range taken = range_of(space);
-        if (space == but || space->parked || !overlap(taken, range))
+    sj_pin_clear(range.first, range.end);
+    for (struct sj_space *space = neighbors; space != NULL && !*vacant; space = space->neighbor) {
+        if (space == but || space->parked || !overlap(range_of(space), range))
             continue;
+        struct range taken = range_of(space);
+        sj_pin_keep(taken.first, taken.end);
         int error = move_aside(space);
         if (error != SJ_OK)
             return error;
-        *vacant |= taken.first <= range.first && taken.end >= range.end;
+        *vacant = taken.first <= range.first && taken.end >= range.end;
     }
     return SJ_OK;
 }
@@ -126,9 +147,12 @@ static int move_home(struct sj_space *space)
     int error = vacate(range_of(space), space, &vacant);
     if (error == SJ_OK)
         error = sj_segment_move(space->segment, home_of(space), vacant);
-    if (error == SJ_OK)
-        __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
-    return error;
+    if (error != SJ_OK)
+        return error;
+    __atomic_store_n(&space->parked, false, __ATOMIC_RELEASE);
+    unlink_it(space);
+    link_first(space);
+    return SJ_OK;
 }
 
 /* One more try at `step`, until it is not SJ_EBUSY or the wait is over. */
@@ -229,18 +253,16 @@ void sj_park_release(void)
 void sj_park_added(struct sj_space *space)
 {
     pthread_mutex_lock(&moving);
-    space->neighbor = neighbors;
-    neighbors = space;
+    link_first(space);
     pthread_mutex_unlock(&moving);
 }
 
 void sj_park_removed(struct sj_space *space)
 {
     pthread_mutex_lock(&moving);
-    struct sj_space **link = &neighbors;
-    while (*link != space)
-        link = &(*link)->neighbor;
-    *link = space->neighbor;
+    unlink_it(space);
+    if (neighbors == NULL)
+        sj_pin_clear(SJ_ARENA_FIRST, SJ_ARENA_END);
     pthread_mutex_unlock(&moving);
 }
 

@@ -31,6 +31,7 @@ struct sj_space {
     uint64_t parking;          /* where it is then; 0: it never was */
     struct sj_space *next;     /* in the table of attached spaces */
     struct sj_space *neighbor; /* in the list of those that may have to be parked (park.c) */
+    struct sj_space *neighbor_before;
 };
 
 struct sj_attach_options {

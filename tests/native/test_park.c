@@ -168,8 +168,8 @@ static uint32_t die_again_and_again(uint32_t seed)
     return deaths;
 }
 
-/* Bytes of parking ranges that are mapped. */
-static uint64_t parked_bytes(void)
+/* Bytes in [from, to) that are mapped. */
+static uint64_t mapped_bytes(uint64_t from, uint64_t to)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     unsigned long long first, end;
@@ -177,11 +177,54 @@ static uint64_t parked_bytes(void)
     char line[512];
     CHECK(maps != NULL);
     while (fgets(line, sizeof line, maps) != NULL)
-        if (sscanf(line, "%llx-%llx", &first, &end) == 2 && first >= SJ_PARKING_FIRST &&
-            end <= SJ_PARKING_END)
+        if (sscanf(line, "%llx-%llx", &first, &end) == 2 && first >= from && end <= to)
             bytes += end - first;
     fclose(maps);
     return bytes;
+}
+
+static uint64_t parked_bytes(void)
+{
+    return mapped_bytes(SJ_PARKING_FIRST, SJ_PARKING_END);
+}
+
+static void visit_once(struct sj_space *space, uint32_t i)
+{
+    CHECK_OK(sj_enter_write(space, &patient));
+    is_at_home(i);
+    count_up(space, i, false);
+    CHECK_OK(sj_leave(space));
+}
+
+/* What is at home keeps its parking range; the page that keeps the page tables of its 512 GiB gives
+ * way to a segment. */
+static void moves_keep_their_places(void)
+{
+    const uint64_t slot = 512 * SJ_GIB, end = TEST_BASE + slot;
+    struct sj_space *space[] = {attach(0), attach(1)}, *last;
+    struct sj_segment_spec spec = {"last", end - SJ_GIB, SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
+    struct sj_attach_options options = {.writable = true, .wait = patient};
+    char path[96], lock[96];
+    for (uint32_t i = 0; i < 6; i++)
+        visit_once(space[i % 2], i % 2);
+    CHECK(space[0]->parked && !space[1]->parked);
+    CHECK(space[0]->segment->left_at == 0);
+    if (!space[1]->segment->never_leaves) {
+        CHECK(space[1]->segment->left_at == space[1]->parking);
+        CHECK(parked_bytes() == reserve_of[0] + reserve_of[1]);
+    }
+    CHECK(mapped_bytes(TEST_BASE, end) == reserve_of[1] + 4096);
+    snprintf(path, sizeof path, "%s/last.seg", test_directory);
+    snprintf(lock, sizeof lock, "%s/last.lock", test_directory);
+    CHECK_OK(sj_segment_create(path, &spec));
+    CHECK_OK(sj_space_attach(path, lock, &options, &last));
+    CHECK(mapped_bytes(TEST_BASE, end) == reserve_of[1] + SJ_GIB);
+    for (uint32_t i = 0; i < 6; i++)
+        visit_once(space[i % 2], i % 2);
+    CHECK_OK(sj_space_detach(last, &patient));
+    CHECK_OK(sj_space_detach(space[0], &patient));
+    CHECK_OK(sj_space_detach(space[1], &patient));
+    CHECK(mapped_bytes(SJ_ARENA_FIRST, SJ_ARENA_END) == 0 && parked_bytes() == 0);
 }
 
 /* Checkpoints are written by a thread that is not inside; one read the words that lie at the home
@@ -221,6 +264,7 @@ int main(int count, char **arguments)
     CHECK(counted != MAP_FAILED);
     for (uint32_t i = 0; i < SPACES; i++)
         make_space(i);
+    moves_keep_their_places();
     uint32_t seed = (uint32_t)test_random();
     deadline = now() + (count > 1 ? atoi(arguments[1]) : 3);
     pid_t other = fork();
