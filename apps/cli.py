@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import spacejmp as sj
-from spacejmp.apps import items, load, mmu, salvage, spaces, stores, versions
+from spacejmp.apps import items, load, mmu, salvage, segments, spaces, stores, versions
 from spacejmp.apps.exits import MEANINGS, Code, failures, usage_errors
 from spacejmp.apps.gups.command import gups
 from spacejmp.apps.settings import AsJson, Settings
@@ -141,14 +141,15 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 for name, function in _COMMANDS.items():
     app.command(name, cls=_Command)(function)
 
-_vas = typer.Typer(
-    cls=_Commands,
-    help="Virtual address spaces of several segments: make, join, show, remove.",
-    no_args_is_help=True,
-)
-for name, function in spaces.COMMANDS.items():
-    _vas.command(name, cls=_Command)(function)
-app.add_typer(_vas, name="vas")
+_GROUPS = {
+    "vas": (spaces.COMMANDS, "Virtual address spaces of several segments: make, join, set, show."),
+    "seg": (segments.COMMANDS, "Segments: make, set, show, remove."),
+}
+for group, (functions, text) in _GROUPS.items():
+    sub = typer.Typer(cls=_Commands, help=text, no_args_is_help=True)
+    for name, function in functions.items():
+        sub.command(name, cls=_Command)(function)
+    app.add_typer(sub, name=group)
 
 
 bench = typer.Typer(cls=TyperGroup, help="Measure what things cost on this machine.")

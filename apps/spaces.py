@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spacejmp.records import Rights
     from spacejmp.vas import Window
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "settings_of", "value_of"]
 
 VasName = Annotated[str, typer.Argument(metavar="NAME", help="The virtual address space.")]
 SegmentName = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment.")]
@@ -35,7 +35,8 @@ class Property(str, Enum):
     ADDRESS_LIMIT = "address_limit"
 
 
-def _settings(context: typer.Context) -> Settings:
+def settings_of(context: typer.Context) -> Settings:
+    """Give the options before the command."""
     return cast("Settings", context.obj)
 
 
@@ -51,7 +52,7 @@ def _facts(info: sj.VasInfo) -> dict[str, Any]:
 
 def ls(context: typer.Context, as_json: AsJson = False) -> None:
     """List the virtual address spaces; a store is one too, of one segment."""
-    home, _ = _settings(context)
+    home, _ = settings_of(context)
     names = sj.vas_list(home=home)
     if not as_json:
         for name in names:
@@ -68,7 +69,7 @@ def ls(context: typer.Context, as_json: AsJson = False) -> None:
 
 def show(context: typer.Context, name: VasName, as_json: AsJson = False) -> None:
     """Show a virtual address space: its segments, and what was set."""
-    info = sj.vas_find(name, home=_settings(context).home).info()
+    info = sj.vas_find(name, home=settings_of(context).home).info()
     if as_json:
         report.emit_json(_facts(info))
         return
@@ -90,13 +91,13 @@ def show(context: typer.Context, name: VasName, as_json: AsJson = False) -> None
 
 def create(context: typer.Context, name: VasName) -> None:
     """Make a virtual address space without segments."""
-    home, timeout = _settings(context)
+    home, timeout = settings_of(context)
     sj.vas_create(name, home=home, timeout=timeout)
 
 
 def delete(context: typer.Context, name: VasName, yes: Yes = False) -> None:
     """Remove a virtual address space; its segments stay, but those of a store."""
-    home, timeout = _settings(context)
+    home, timeout = settings_of(context)
     if not yes:
         info = sj.vas_find(name, home=home).info()
         what = "store, and all that is in it," if info.of_segment else "virtual address space"
@@ -116,7 +117,7 @@ def attach(
     ] = "all",
 ) -> None:
     """Make a segment part of a virtual address space, for all who have it attached."""
-    home, timeout = _settings(context)
+    home, timeout = settings_of(context)
     place: Window
     if window in ("all", "fit"):
         place = cast("Window", window)
@@ -132,7 +133,7 @@ def attach(
 
 def detach(context: typer.Context, name: VasName, segment: SegmentName) -> None:
     """Take a segment out of a virtual address space."""
-    home, timeout = _settings(context)
+    home, timeout = settings_of(context)
     sj.seg_detach(name, segment, home=home, timeout=timeout)
 
 
@@ -143,21 +144,24 @@ def change(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is to be.")],
 ) -> None:
     """Set mode (octal), owner (number or user:group), tag, isolation or address_limit (bytes)."""
-    home, timeout = _settings(context)
-    sj.vas_ctl(name, what.value, _value(what.value, value), home=home, timeout=timeout)
+    home, timeout = settings_of(context)
+    sj.vas_ctl(name, what.value, value_of(what.value, value), home=home, timeout=timeout)
 
 
-def _value(command: str, text: str) -> Any:
-    """Read what was typed."""
+def value_of(what: str, text: str) -> Any:
+    """Read what was typed as the value of a property."""
+    words = {"yes": True, "no": False, "true": True, "false": False}
     try:
-        if command == "isolation":
+        if what == "isolation" or (what == "page_size" and text == "huge"):
             return text
-        if command == "owner":
+        if what in ("lockable", "prefault") and text in words:
+            return words[text]
+        if what == "owner":
             user, colon, group = text.partition(":")
             return (int(user), int(group)) if colon else int(user)
-        return int(text, 8) if command == "mode" else int(text, 0)
+        return int(text, 8) if what == "mode" else int(text, 0)
     except ValueError:
-        raise CommandError(f"{command}: expected a number, found {text!r}") from None
+        raise CommandError(f"{what}: expected a number, found {text!r}") from None
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

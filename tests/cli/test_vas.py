@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands on virtual address spaces of several segments."""
+"""The commands on virtual address spaces of several segments, and on segments."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run(home: Path, *arguments: str) -> Result:
-    command = ["--home", str(home), "--timeout", "5", "vas", *arguments]
+def run(home: Path, *arguments: str, group: str = "vas") -> Result:
+    command = ["--home", str(home), "--timeout", "5", group, *arguments]
     return CliRunner().invoke(app, command, prog_name="spacejmp")
 
 
-def ran(home: Path, *arguments: str) -> str:
-    result = run(home, *arguments)
+def ran(home: Path, *arguments: str, group: str = "vas") -> str:
+    result = run(home, *arguments, group=group)
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     return result.stdout
 
@@ -105,3 +105,44 @@ def test_segments_that_overlap_are_refused(panel: Path) -> None:
     result = run(panel, "attach", "panel", "reads")
     assert result.exit_code == 4
     assert "overlap" in result.stderr
+
+
+def test_a_segment_is_made_set_shown_and_removed(home: Path) -> None:
+    ran(home, "create", "heap", "--base", "0x300000000000", "--reserve", str(GIB), group="seg")
+    assert ran(home, "ls", group="seg") == "heap\n"
+    for what, value in (
+        ("mode", "640"),
+        ("lockable", "no"),
+        ("growth_limit", "0x100000"),
+        ("prefault", "yes"),
+        ("page_size", "4096"),
+    ):
+        ran(home, "set", "heap", what, value, group="seg")
+    shown = json.loads(ran(home, "show", "heap", "--json", group="seg"))
+    assert (shown["base"], shown["reserved_bytes"]) == (ARENA_START, GIB)
+    assert (shown["mode"], shown["lockable"], shown["prefault"]) == ("0o640", False, True)
+    assert (shown["growth_limit"], shown["page_size"]) == (1 << 20, 4096)
+    text = ran(home, "show", "heap", group="seg")
+    assert "base: 0x3000_0000_0000\n" in text
+    assert "reserved: 1.0 GiB\n" in text
+    ran(home, "delete", "heap", "--yes", group="seg")
+    assert ran(home, "ls", group="seg") == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (1, ("show", "nothing")),
+        (2, ("create", "genes")),
+        (2, ("create", "heap", "--base", "17")),
+        (2, ("create", "heap", "--reserve", "much")),
+        (2, ("set", "genes", "lockable", "perhaps")),
+        (2, ("set", "genes", "growth_limit", "1")),
+        (2, ("delete", "genes")),
+    ],
+)
+def test_failures_of_segments_are_told(panel: Path, code: int, arguments: tuple[str, ...]) -> None:
+    result = run(panel, *arguments, group="seg")
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("spacejmp: ")
+    assert "Traceback" not in result.output
