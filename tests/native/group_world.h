@@ -8,6 +8,7 @@
 
 #include "dax_library.h"
 
+#include "persistence/checksum.h"
 #include "persistence/log.h"
 #include "persistence/loss.h"
 #include "persistence/tx_group.h"
@@ -113,6 +114,28 @@ static inline void is_all(uint32_t mask, uint64_t value)
 static inline bool has_record(const struct place *at)
 {
     return at->segment->log->record.generation != 0;
+}
+
+/* Checksums that fit, for what is written by hand. */
+static inline uint64_t seed_of(const struct sj_segment *segment)
+{
+    uint64_t word[2];
+    memcpy(word, segment->uuid, sizeof word);
+    return sj_mix(word[0] ^ SJ_MIX_A, word[1] ^ SJ_MIX_B);
+}
+
+static inline void seal_vote(struct sj_segment *segment)
+{
+    struct sj_log_vote *vote = &segment->log->vote;
+    vote->checksum = sj_checksum(seed_of(segment), (const uint64_t *)vote,
+                                 offsetof(struct sj_log_vote, checksum) / 8);
+}
+
+static inline void seal_record(struct sj_segment *segment)
+{
+    struct sj_log_record *record = &segment->log->record;
+    uint64_t seed = sj_checksum_step(seed_of(segment), record->generation, record->bytes);
+    record->checksum = sj_checksum(seed, (const uint64_t *)record->member, record->bytes / 8);
 }
 
 #endif

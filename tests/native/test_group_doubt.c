@@ -6,22 +6,46 @@
  */
 #include "group_world.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-#include "persistence/checksum.h"
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, unsigned mode);
+ssize_t __real_pread64(int fd, void *bytes, size_t count, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t count, off_t offset);
+
 static ino_t synced;
+static uint64_t calls_left = UINT64_MAX; /* until one fails */
+
+static bool call_fails(void)
+{
+    if (calls_left == UINT64_MAX || calls_left-- != 0)
+        return false;
+    calls_left = UINT64_MAX;
+    errno = EIO;
+    return true;
+}
+
+int __wrap_open64(const char *path, int flags, unsigned mode)
+{
+    return call_fails() ? -1 : __real_open64(path, flags, mode);
+}
+
+ssize_t __wrap_pread64(int fd, void *bytes, size_t count, off_t offset)
+{
+    return call_fails() ? -1 : __real_pread64(fd, bytes, count, offset);
+}
 
 int __wrap_fsync(int fd)
 {
     struct stat status;
     CHECK(fstat(fd, &status) == 0);
     synced = status.st_ino;
-    return __real_fsync(fd);
+    return call_fails() ? -1 : __real_fsync(fd);
 }
 
 #ifdef SJ_SEAM
@@ -182,27 +206,6 @@ static void a_decider_that_is_cut_short_is_no_answer(void)
     CHECK(open_error(&place[1]) == SJ_EINDOUBT);
     map_place(&place[1], true);
     remove_places();
-}
-
-static uint64_t seed_of(const struct sj_segment *segment)
-{
-    uint64_t word[2];
-    memcpy(word, segment->uuid, sizeof word);
-    return sj_mix(word[0] ^ SJ_MIX_A, word[1] ^ SJ_MIX_B);
-}
-
-static void seal_vote(struct sj_segment *segment)
-{
-    struct sj_log_vote *vote = &segment->log->vote;
-    vote->checksum = sj_checksum(seed_of(segment), (const uint64_t *)vote,
-                                 offsetof(struct sj_log_vote, checksum) / 8);
-}
-
-static void seal_record(struct sj_segment *segment)
-{
-    struct sj_log_record *record = &segment->log->record;
-    uint64_t seed = sj_checksum_step(seed_of(segment), record->generation, record->bytes);
-    record->checksum = sj_checksum(seed, (const uint64_t *)record->member, record->bytes / 8);
 }
 
 /* Votes that lead nowhere, with a checksum that fits, and one that does not. */
@@ -525,6 +528,44 @@ static void an_answer_is_durable_before_it_is_acted_upon(void)
     remove_places();
 }
 
+/* A member is recovered, or (`settle`) the decider looks at it, and system call `calls` fails.
+ * Whether so many were made. */
+static bool call_may_fail(bool settle, uint64_t calls, uint64_t value)
+{
+    die_decided(value);
+    if (settle)
+        CHECK_OK(sj_segment_recover(place[1].segment));
+    calls_left = calls;
+    int error = settle ? change(5, value) : sj_segment_recover(place[1].segment);
+    bool made = calls_left == UINT64_MAX;
+    calls_left = UINT64_MAX;
+    CHECK(error == SJ_OK || (!settle && (error == SJ_EINDOUBT || error == SJ_EIO)));
+    CHECK(error == SJ_OK || made);
+    CHECK(place[1].word[0] == value); /* through, or with a log that can tell */
+    CHECK_OK(sj_segment_recover(place[1].segment));
+    CHECK_OK(sj_segment_recover(place[0].segment));
+    is_all(3, value);
+    CHECK(!has_record(&place[0]));
+    return made;
+}
+
+static void calls_may_fail(void)
+{
+    uint64_t value = 2, calls[2] = {0, 0};
+    power = true;
+    test_use_dax();
+    make_places();
+    CHECK_OK(change(7, 1));
+    for (int settle = 0; settle < 2; settle++)
+        while (call_may_fail(settle != 0, calls[settle], value++))
+            calls[settle]++;
+    CHECK(calls[0] > 5 && calls[1] > 3);
+    for (uint32_t i = 0; i < SEGMENTS; i++)
+        place[i].segment->accepted = true; /* though syncs have failed */
+    power = false;
+    remove_places();
+}
+
 #endif
 
 int main(void)
@@ -546,6 +587,7 @@ int main(void)
     an_undone_group_stays_undone(true);
     records_end_in_order();
     an_answer_is_durable_before_it_is_acted_upon();
+    calls_may_fail();
 #else
     printf("needs -DSJ_SEAM\n");
     return synced == 0 ? 77 : 1;
