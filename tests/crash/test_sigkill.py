@@ -13,7 +13,6 @@ import mmap
 import os
 import random
 import signal
-import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -164,16 +163,16 @@ class Journal:
     """How many changes of the plan are acknowledged; survives the child."""
 
     def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, 4096)
+        # Stored as one word: `struct` clears it first, and its process may die then.
+        self.memory = memoryview(mmap.mmap(-1, 4096)).cast("Q")
 
     @property
     def done(self) -> int:
-        found: int = struct.unpack_from("<Q", self.memory)[0]
-        return found
+        return self.memory[0]
 
     @done.setter
     def done(self, number: int) -> None:
-        struct.pack_into("<Q", self.memory, 0, number)
+        self.memory[0] = number
 
 
 def write_until_killed(store: sj.Store, seed: str, journal: Journal, after: int) -> None:
