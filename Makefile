@@ -183,10 +183,13 @@ mutants: build
 	cd tests && $(BIN)/python -m crash.mutants --jobs $(JOBS) --only '$(ONLY)' $(if $(LIST),--list) \
 	    $(if $(ONLY)$(LIST)$(MUTANTS),$(MUTANTS),--into ../docs/reliability.md)
 
-# Processes that switch between overlapping stores, change, close and open them, and are killed.
+# Processes that switch between overlapping stores, change, close and open them, and are killed; and
+# the same with VASes that overlap, and whose records change.
 SECONDS ?= 60
-stress: build
+stress: build build/seam/build.ninja
 	cd tests && $(BIN)/python -m crash.stress --seconds $(SECONDS)
+	@$(BIN)/ninja --quiet -C build/seam tests/native/test_vas_stress
+	build/seam/tests/native/test_vas_stress $(SECONDS)
 
 # What a machine with persistent memory keeps when it is killed (docs/dax.md).
 KILLS ?= 20

@@ -383,6 +383,8 @@ cdef class Attached:
         cdef int error
         self.check()
         self.check_current()
+        if sj_return(NULL) == SJ_EBUSY:  # after a signal has ended a wait for it
+            wait_until_home()
         error = sj_vas_resolve(pointer, size, SJ_RIGHT_READ, &space)
         if error != SJ_OK:
             raise_error(error)

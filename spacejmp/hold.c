@@ -103,6 +103,18 @@ int sj_return(const struct sj_wait *wait)
     return sj_use_at_home(sj_uses_hold(top), wait);
 }
 
+void sj_holds_resume(const struct sj_wait *wait)
+{
+    struct sj_wait patient = {.timeout_s = -1};
+    struct sj_hold *top = sj_me == NULL ? NULL : sj_me->top;
+    if (top != NULL && sj_reach_of(sj_uses_hold(top)) != NULL) {
+        patient.poll = wait == NULL ? NULL : wait->poll;
+        patient.context = wait == NULL ? NULL : wait->context;
+        wait = &patient;
+    }
+    (void)sj_return(wait);
+}
+
 /* ------------------------------------------------------------------ locks */
 
 static int read_slowly(struct sj_space *space, struct sj_lock_slot *slot, uintptr_t uses,

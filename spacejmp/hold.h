@@ -55,8 +55,11 @@ bool sj_holds_any(const struct sj_space *space);
 /* Whether a thread uses the space's addresses. (For park.c.) */
 bool sj_holds_active(const struct sj_space *space);
 
-/* The calling thread uses no addresses until sj_return. (For space.c.) */
+/* The calling thread uses no addresses until sj_holds_resume. (For space.c and vas.c.) */
 void sj_holds_pause(void);
+/* It uses those of what it is in again. A space comes home when it is used next, if that takes
+ * longer than `wait`; for a VAS, which is used without asking, only a signal ends the wait. */
+void sj_holds_resume(const struct sj_wait *wait);
 /* It uses those of a reach; others look at that under park.c's mutex. (For park.c.) */
 struct sj_reach;
 void sj_holds_use(const struct sj_reach *reach);

@@ -9,7 +9,8 @@
 #include "spacejmp/hold.h"
 #include "spacejmp/reach.h"
 
-static const struct sj_wait patient = {.timeout_s = -1};
+static const struct sj_wait patient = {.timeout_s = -1};  /* for addresses */
+static const struct sj_wait ordinary = {.timeout_s = 10}; /* for a lock */
 
 static uint64_t address(const void *pointer)
 {
@@ -66,7 +67,7 @@ int sj_seg_malloc(struct sj_vas *vas, const char *segment, uint64_t bytes, void 
                         segment, reach->window);
     if ((part->rights & SJ_RIGHT_WRITE) == 0)
         return sj_error(SJ_EREADONLY, "'%s' has '%s' for reading only", sj_vas_name(vas), segment);
-    error = sj_enter_write(part->space, &patient);
+    error = sj_enter_write(part->space, &ordinary);
     if (error != SJ_OK)
         return error;
     uint64_t at = 0;
@@ -81,7 +82,7 @@ int sj_seg_free(struct sj_vas *vas, void *pointer)
     struct sj_space *space;
     int error = find(vas, pointer, &space);
     if (error == SJ_OK)
-        error = sj_enter_write(space, &patient);
+        error = sj_enter_write(space, &ordinary);
     if (error != SJ_OK)
         return error;
     return leave_changed(space, sj_user_free(space->segment, address(pointer)));
@@ -92,7 +93,7 @@ int sj_seg_write(struct sj_vas *vas, void *to, const void *from, uint64_t bytes)
     struct sj_space *space;
     int error = find(vas, to, &space);
     if (error == SJ_OK)
-        error = sj_enter_write(space, &patient);
+        error = sj_enter_write(space, &ordinary);
     if (error != SJ_OK)
         return error;
     return leave_changed(space, sj_user_write(space->segment, address(to), from, bytes));
@@ -103,7 +104,7 @@ int sj_seg_change(struct sj_vas *vas, void *at, uint64_t bytes)
     struct sj_space *space;
     int error = find(vas, at, &space);
     if (error == SJ_OK)
-        error = sj_enter_write(space, &patient);
+        error = sj_enter_write(space, &ordinary);
     if (error != SJ_OK)
         return error;
     return leave_changed(space, sj_user_change(space->segment, address(at), bytes));
@@ -114,7 +115,7 @@ int sj_seg_change(struct sj_vas *vas, void *at, uint64_t bytes)
 /* The name's pointer in one segment. */
 static int get(struct sj_space *space, const char *name, uint64_t *pointer)
 {
-    int error = sj_enter_read(space, &patient);
+    int error = sj_enter_read(space, &ordinary);
     if (error != SJ_OK)
         return error;
     return leave(space, sj_user_root_get(space->segment, name, strlen(name), pointer));
@@ -123,7 +124,7 @@ static int get(struct sj_space *space, const char *name, uint64_t *pointer)
 /* Takes it out of one segment. */
 static int take_away(struct sj_space *space, const char *name)
 {
-    int error = sj_enter_write(space, &patient);
+    int error = sj_enter_write(space, &ordinary);
     if (error != SJ_OK)
         return error;
     return leave_changed(space, sj_user_root_remove(space->segment, name, strlen(name)));
@@ -174,7 +175,7 @@ int sj_vas_root_set(struct sj_vas *vas, const char *name, void *pointer)
     if (error == SJ_OK)
         error = may_be_set(reach, name);
     if (error == SJ_OK)
-        error = sj_enter_write(space, &patient);
+        error = sj_enter_write(space, &ordinary);
     if (error != SJ_OK)
         return error;
     error = sj_user_root_set(space->segment, name, strlen(name), address(pointer));
@@ -241,7 +242,7 @@ int sj_vas_root_list(struct sj_vas *vas, sj_vas_root_visit *visit, void *context
     int error = reach_of(vas, &reach);
     for (uint32_t i = 0; error == SJ_OK && i < reach->count; i++) {
         struct sj_space *space = reach->part[i].space;
-        error = sj_enter_read(space, &patient);
+        error = sj_enter_read(space, &ordinary);
         if (error == SJ_OK)
             error = leave(space, list_segment(space->segment, visit, context));
     }

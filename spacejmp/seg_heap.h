@@ -5,7 +5,8 @@
  * The thread has switched into `vh`, or entered it, and goes on using pointers as they are; these
  * functions are for what the segment keeps account of. Each is an operation by itself, or part of
  * the transaction that is open on the segment (persistence/user.h). A segment that is not lockable
- * is locked for the operation.
+ * is locked for the operation, which waits at most ten seconds for that (SJ_EBUSY): its lock is
+ * not taken in the order of those that the thread has, so that a wait may be in a circle.
  *
  * Errors of all: SJ_ENOHOLD: the thread's current VAS is another one, or none; SJ_EINVAL: the
  * pointer is not in reach; SJ_EREADONLY: to be changed, and the rights are to read; SJ_EDAMAGED;

@@ -286,8 +286,7 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
     pthread_mutex_lock(&attaching);
     int error = attach(segment_path, lock_path, options, attached);
     pthread_mutex_unlock(&attaching);
-    /* What the thread is inside of comes home when it is used next, if that takes longer now. */
-    (void)sj_return(&options->wait);
+    sj_holds_resume(&options->wait);
     return error;
 }
 
@@ -343,7 +342,7 @@ int sj_space_detach(struct sj_space *space, const struct sj_wait *wait)
     else
         error = detach(space, wait);
     pthread_mutex_unlock(&attaching);
-    (void)sj_return(wait);
+    sj_holds_resume(wait);
     return error;
 }
 

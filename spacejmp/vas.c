@@ -51,18 +51,6 @@ static void register_fork(void)
     pthread_atfork(sj_layout_lock, sj_layout_unlock, after_fork_in_child);
 }
 
-/* The addresses of what the thread is in come back, however long that takes: it may use them
- * without asking. Only a signal ends that. */
-static void return_home(const struct sj_wait *wait)
-{
-    struct sj_wait patient = {.timeout_s = -1};
-    if (wait != NULL) {
-        patient.poll = wait->poll;
-        patient.context = wait->context;
-    }
-    (void)sj_return(&patient);
-}
-
 /* `wait` NULL: does not wait. The thread uses no addresses from then on until end_change. */
 static int begin_change(const struct sj_wait *wait)
 {
@@ -82,7 +70,7 @@ static int begin_change(const struct sj_wait *wait)
             return SJ_OK;
         error = sj_wait_go_on(wait, deadline);
     }
-    return_home(wait);
+    sj_holds_resume(wait);
     return error != SJ_EBUSY ? error
                              : sj_error(SJ_EBUSY, "another thread is attaching or detaching");
 }
@@ -90,7 +78,7 @@ static int begin_change(const struct sj_wait *wait)
 static void end_change(const struct sj_wait *wait)
 {
     pthread_mutex_unlock(&changing);
-    return_home(wait);
+    sj_holds_resume(wait);
 }
 
 static struct sj_layout *current(const struct sj_vas *vas)

@@ -16,10 +16,14 @@
 
 #include <sys/mman.h>
 
-#define SEGMENTS 12
-#define PLACES   4
-#define VASES    8
-#define THREADS  4
+#include "spacejmp/seg_heap.h"
+#include "structures/check.h"
+
+#define SEGMENTS  12
+#define PLACES    4
+#define VASES     16
+#define THREADS   4
+#define PROCESSES 4
 
 struct shared {
     uint64_t counted[SEGMENTS]; /* how often each word was counted up, for certain */
@@ -116,6 +120,20 @@ static void look_around(unsigned *seed, bool dies)
     }
 }
 
+/* A segment grows, and what is taken is given back. */
+static void take_memory(unsigned *seed)
+{
+    uint32_t number = (uint32_t)rand_r(seed) % SEGMENTS;
+    struct sj_vas *vas = sj_vas_current();
+    struct sj_space *space;
+    void *block;
+    if (sj_vas_resolve(segments[number].word, 8, WORLD_RW, &space) != SJ_OK ||
+        sj_hold_mode(space) != SJ_HOLD_WRITE)
+        return; /* whose lock would be taken out of order */
+    CHECK_OK(sj_seg_malloc(vas, space->segment->name, (uint64_t)rand_r(seed) % (1 << 20), &block));
+    CHECK_OK(sj_seg_free(vas, block));
+}
+
 static void leave(int error)
 {
     if (error == SJ_EBUSY)
@@ -179,8 +197,11 @@ static void turn(struct sj_vas *const *vas, unsigned *seed, bool dies)
     CHECK(error == SJ_OK || error == SJ_EINVAL);
     if (error == SJ_OK)
         CHECK(sj_vas_current() == vas[number] && sj_vas_window() == window);
-    if (sj_vas_current() != NULL)
-        go_deeper(vas, seed, 0, dies);
+    if (sj_vas_current() == NULL)
+        return;
+    if (rand_r(seed) % 16 == 0)
+        take_memory(seed);
+    go_deeper(vas, seed, 0, dies);
 }
 
 static void *work(void *context)
@@ -255,36 +276,56 @@ static void begin(void)
     }
 }
 
-int main(int count, char **arguments)
+static pid_t start(unsigned seed)
 {
-    begin();
-    unsigned seed = (unsigned)test_random();
-    deadline = now() + (count > 1 ? atoi(arguments[1]) : 3);
-    pid_t other = fork();
-    CHECK(other >= 0);
-    if (other == 0) {
-        run_threads(seed + 100);
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        run_threads(seed);
         world_is_clean();
         _exit(0);
     }
-    pid_t killer = fork();
-    CHECK(killer >= 0);
-    if (killer == 0)
-        _exit(die_again_and_again(seed) > 0 ? 0 : 1);
-    run_threads(seed);
-    world_is_clean();
-    int status[2];
-    CHECK(waitpid(other, &status[0], 0) == other && waitpid(killer, &status[1], 0) == killer);
-    CHECK(status[0] == 0 && status[1] == 0);
+    return child;
+}
+
+/* All that was counted is there, and all of it is whole. */
+static uint64_t verify(void)
+{
     uint64_t sum = 0;
     for (uint32_t i = 0; i < SEGMENTS; i++) {
         struct sj_space *space = world_space(&segments[i]);
+        struct sj_check_report report;
         CHECK_OK(sj_enter_read(space, &patient));
         CHECK(*(const uint64_t *)(uintptr_t)segments[i].word == shared->counted[i]);
+        CHECK_OK(sj_check(space->segment, &report));
+        CHECK(report.leaked_blocks == 0);
         CHECK_OK(sj_leave(space));
         CHECK_OK(sj_space_detach(space, &patient));
         sum += shared->counted[i];
     }
-    printf("counted up %" PRIu64 " times\n", sum);
+    return sum;
+}
+
+int main(int count, char **arguments)
+{
+    begin();
+    unsigned seed = (unsigned)test_random();
+    pid_t child[PROCESSES];
+    deadline = now() + (count > 1 ? atoi(arguments[1]) : 3);
+    for (uint32_t i = 1; i < PROCESSES; i++)
+        child[i] = start(seed + 100 * i);
+    fflush(stdout);
+    child[0] = fork();
+    CHECK(child[0] >= 0);
+    if (child[0] == 0)
+        _exit(die_again_and_again(seed) > 0 ? 0 : 1);
+    run_threads(seed);
+    world_is_clean();
+    for (uint32_t i = 0; i < PROCESSES; i++) {
+        int status;
+        CHECK(waitpid(child[i], &status, 0) == child[i] && status == 0);
+    }
+    printf("counted up %" PRIu64 " times\n", verify());
     return 0;
 }

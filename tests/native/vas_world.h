@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "persistence/roots.h"
+#include "persistence/user.h"
 #include "spacejmp/hold.h"
 #include "spacejmp/park.h"
 #include "spacejmp/vas.h"
@@ -62,7 +62,6 @@ static inline void world_make(struct world_segment *segment, const char *name, u
                               uint64_t gib)
 {
     struct sj_segment_spec spec = {name, base, gib * SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
-    void *word;
     snprintf(segment->path, sizeof segment->path, "%s/%s.seg", test_directory, name);
     snprintf(segment->lock, sizeof segment->lock, "%s/%s.lock", test_directory, name);
     segment->base = base;
@@ -71,12 +70,8 @@ static inline void world_make(struct world_segment *segment, const char *name, u
     struct sj_space *space = world_space(segment);
     memcpy(segment->uuid, space->segment->uuid, 16);
     CHECK_OK(sj_enter_write(space, &patient));
-    CHECK_OK(sj_tx_op_begin(space->segment));
-    CHECK_OK(sj_heap_alloc(space->segment, 64, &word));
-    sj_tx_ready(space->segment);
-    CHECK_OK(sj_tx_op_commit(space->segment));
-    *(uint64_t *)word = 0;
-    segment->word = (uint64_t)(uintptr_t)word;
+    CHECK_OK(sj_user_alloc(space->segment, 64, &segment->word));
+    *(uint64_t *)(uintptr_t)segment->word = 0;
     CHECK_OK(sj_leave(space));
     CHECK_OK(sj_space_detach(space, &patient));
 }
