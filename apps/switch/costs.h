@@ -2,9 +2,9 @@
 /*
  * costs.h: what it costs to switch, in loops without a word of Python: ours, and by other means.
  *
- * Each loop does so many switches and says how long all of them took, by the clock and in ticks of
- * the time stamp counter (0 where the CPU has none that a program may read). A switch ends with a
- * load from what was switched to.
+ * Each loop does so many switches and says how long all of them took (CPU time of the thread; for
+ * hand-overs, wall time), and in ticks of the time stamp counter (0 where there is none that a
+ * program may read). A switch ends with a load from what was switched to.
  */
 #ifndef SJ_APPS_SWITCH_COSTS_H
 #define SJ_APPS_SWITCH_COSTS_H

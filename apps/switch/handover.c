@@ -106,7 +106,7 @@ static int call(struct way *here, struct way *there, bool together, struct costs
         here->turn++;
         ok = give(here) && take(here);
     }
-    meter_end(&meter, costs);
+    meter_end_wall(&meter, costs);
     int error = ok ? SJ_OK : failed("handing over");
     sched_setaffinity(0, sizeof allowed, &allowed);
     kill(child, SIGKILL);
