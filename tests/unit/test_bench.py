@@ -156,3 +156,18 @@ def test_the_mmu_model_is_what_was_measured(tmp_path: Path) -> None:
     wrong = {row["what"] for row in rows if abs(row["deviation"]) > row["limit"]}
     # On the slope where the second level is full, and a cycle and a half of 7: docs/mmu.md.
     assert wrong == {"1040 pages, no switch", "1040 pages, tagged", "640 pages, tagged"}
+
+
+def test_switches_and_gups_are_told_with_what_was_aimed_at(tmp_path: Path) -> None:
+    options = ["--rounds", "1", "--directory", str(tmp_path)]
+    told = run(["bench.bench_switch", *options, "--sizes", "64K,2M", "--segments", "1,2"])
+    for target in ("resident, C, vas_switch", "with store.read(), Python", "In the paper"):
+        assert target in told
+    options += ["--windows", "1,2", "--sets", "16,64", "--window-bytes", "64K"]
+    file = tmp_path / "run.json"
+    told = run(["bench.bench_gups", *options, "--seconds", "0.002", "--json", str(file)])
+    for design in ("flat", "resident", "overlapping", "map", "mp, ahead", "SpaceJMP, paper"):
+        assert design in told
+    assert told.count("≥ 0.8 ×") == 2
+    assert len(json.loads(file.read_text())["cells"]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"], "it cleans up"
