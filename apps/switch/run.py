@@ -128,6 +128,23 @@ def in_python(stores: Sequence[sj.Store], how: str, switches: int) -> Cost:
     return Cost((time.thread_time_ns() - begun) / (turns * len(holds)), 0.0)
 
 
+def vases_in_python(handles: Sequence[sj.VasHandle], how: str, switches: int) -> Cost:
+    """`vas_switch(handle)`, or `with handle:`, in turn."""
+    turns = max(1, switches // len(handles))
+    begun = time.thread_time_ns()
+    if how == "with":
+        for _ in range(turns):
+            for handle in handles:
+                with handle:
+                    pass
+    else:
+        for _ in range(turns):
+            for handle in handles:
+                sj.vas_switch(handle)
+        sj.vas_switch(None)
+    return Cost((time.thread_time_ns() - begun) / (turns * len(handles)), 0.0)
+
+
 class _Home:
     """Segments of a home that goes when the `with` block ends."""
 
@@ -164,6 +181,12 @@ class _Home:
         self._exits.callback(attached.detach)
         return attached
 
+    def handle(self, name: str) -> sj.VasHandle:
+        """Attach a VAS for Python, until the end."""
+        handle = sj.vas_attach(name, home=self.catalog.home)
+        self._exits.callback(handle.detach)
+        return handle
+
     def descriptor(self, name: str) -> int:
         """Open the file of one, until the end."""
         path = self.catalog.segment_path(self.catalog.lookup(name).segment)
@@ -179,6 +202,7 @@ def resident(plan: Plan) -> Iterator[Row]:
         spaces.sort(key=lambda space: space.base)
         stores = [home.open(f"s{i}") for i in range(min(2, len(spaces)))]
         vases = [home.attach(f"v{i}", [f"s{i}"]) for i in range(len(spaces))]
+        handles = [home.handle(f"v{i}") for i in range(len(stores))]
         for count in plan.segments:
             some = spaces[:count]
             loops: dict[str, Loop] = {
@@ -190,6 +214,9 @@ def resident(plan: Plan) -> Iterator[Row]:
             if count <= len(stores):
                 loops["Python, read"] = partial(in_python, stores[:count], "read")
                 loops["Python, write"] = partial(in_python, stores[:count], "write")
+                for how in ("vas_switch", "with"):
+                    what = "Python, with vh" if how == "with" else "Python, vas_switch"
+                    loops[what] = partial(vases_in_python, handles[:count], how)
             yield from rows_of("in turn", repeated(loops, plan.rounds), count, GIB, SMALL)
             if count > 1:
                 loops = {
