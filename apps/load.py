@@ -12,7 +12,7 @@ disk; with ``--atomic`` they wait until the end.
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -24,6 +24,7 @@ import typer
 import spacejmp as sj
 from spacejmp.apps import report
 from spacejmp.apps.exits import CommandError, code_of, describe
+from spacejmp.apps.interrupts import interrupts_wait
 from spacejmp.apps.items import open_structure
 from spacejmp.apps.progress import Progress
 from spacejmp.apps.rows import (
@@ -96,6 +97,14 @@ class Counts:
         self.items = 0
         self.line = 0
 
+    def add(self, batch: list[Row], replaced: int, kept: int) -> None:
+        """Count a batch that is committed."""
+        self.rows += len(batch)
+        self.transactions += 1
+        self.replaced += replaced
+        self.kept += kept
+        self.line = batch[-1].line
+
     def note(self, atomic: bool) -> str:
         """Say what was done, for a load that failed."""
         if atomic or not self.rows:
@@ -150,21 +159,17 @@ class Loader:
     def put(self, batch: list[Row]) -> None:
         """Store a batch, in a transaction of its own (or inside another one)."""
         replaced = kept = 0
-        with self.store.transaction():
-            mapping = self.mapping
-            before = len(mapping)
-            for row in batch:
-                kept += self._put_row(mapping, row)
-            if self._target.on_duplicate is OnDuplicate.REPLACE:
-                replaced = len(batch) - (len(mapping) - before)
-        if not batch:
-            return
-        counts = self.counts
-        counts.rows += len(batch)
-        counts.transactions += 1
-        counts.replaced += replaced
-        counts.kept += kept
-        counts.line = batch[-1].line
+        with ExitStack() as committing:
+            with self.store.transaction():
+                mapping = self.mapping
+                before = len(mapping)
+                for row in batch:
+                    kept += self._put_row(mapping, row)
+                if self._target.on_duplicate is OnDuplicate.REPLACE:
+                    replaced = len(batch) - (len(mapping) - before)
+                committing.enter_context(interrupts_wait())  # what is committed is counted
+            if batch:
+                self.counts.add(batch, replaced, kept)
 
     def _put_row(self, mapping: sj.BTree | sj.HashMap, row: Row) -> bool:
         """Store a row; whether an earlier one was kept instead."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ from typer.testing import CliRunner, Result
 import spacejmp as sj
 from spacejmp.apps import rows
 from spacejmp.apps.cli import app
+from spacejmp.apps.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -316,6 +319,20 @@ def test_a_load_that_is_killed_leaves_whole_batches_and_can_be_done_again(home: 
     text = "k,v\n" + "".join(f"{at},{at}\n" for at in range(20_000))
     assert loaded(home, *PLAIN, stdin=text)["replaced"] == len(there)
     assert len(tree_of(home)) == 20_000
+
+
+def test_ctrl_c_waits_until_what_is_committed_is_counted() -> None:
+    """It came between the two: the command told of one batch less than it had stored."""
+    counted = []
+    with pytest.raises(KeyboardInterrupt), interrupts_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        counted.append(1)
+    assert counted == [1]
+    with pytest.raises(KeyboardInterrupt):  # and from then on it comes at once
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        counted.append(2)
+    assert counted == [1]
 
 
 def test_ctrl_c_says_how_far_it_came(home: Path) -> None:
