@@ -132,7 +132,7 @@ def draw(cells: list[Cell], file: Path) -> None:
         panel.set_ylabel("million updates a second")
         panel.set_title(f"sets of {updates}")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize="x-small", ncols=2, loc="lower left")
+        panel.legend(fontsize="x-small", ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     figure.tight_layout()
     figure.savefig(file, dpi=90)
 
