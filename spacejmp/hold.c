@@ -81,7 +81,7 @@ int sj_use_at_home(uintptr_t uses, const struct sj_wait *wait)
 
 void sj_holds_use(const struct sj_reach *reach)
 {
-    sj_use(sj_uses_reach(reach));
+    sj_use(reach == NULL ? 0 : sj_uses_reach(reach));
 }
 
 int sj_holds_visit(struct sj_space *space, uintptr_t *before)
@@ -103,16 +103,33 @@ int sj_return(const struct sj_wait *wait)
     return sj_use_at_home(sj_uses_hold(top), wait);
 }
 
-void sj_holds_resume(const struct sj_wait *wait)
+void sj_holds_return(const struct sj_wait *wait)
 {
     struct sj_wait patient = {.timeout_s = -1};
     struct sj_hold *top = sj_me == NULL ? NULL : sj_me->top;
+    if (sj_me != NULL && sj_me->suspended)
+        return;
     if (top != NULL && sj_reach_of(sj_uses_hold(top)) != NULL) {
         patient.poll = wait == NULL ? NULL : wait->poll;
         patient.context = wait == NULL ? NULL : wait->context;
         wait = &patient;
     }
     (void)sj_return(wait);
+}
+
+void sj_holds_suspend(void)
+{
+    if (sj_me == NULL)
+        return;
+    sj_me->suspended = true;
+    sj_use(0);
+}
+
+void sj_holds_resume(const struct sj_wait *wait)
+{
+    if (sj_me != NULL)
+        sj_me->suspended = false;
+    sj_holds_return(wait);
 }
 
 /* ------------------------------------------------------------------ locks */

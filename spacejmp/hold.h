@@ -55,12 +55,16 @@ bool sj_holds_any(const struct sj_space *space);
 /* Whether a thread uses the space's addresses. (For park.c.) */
 bool sj_holds_active(const struct sj_space *space);
 
-/* The calling thread uses no addresses until sj_holds_resume. (For space.c and vas.c.) */
+/* The calling thread uses no addresses until sj_holds_return. (For space.c.) */
 void sj_holds_pause(void);
 /* It uses those of what it is in again. A space comes home when it is used next, if that takes
  * longer than `wait`; for a VAS, which is used without asking, only a signal ends the wait. */
+void sj_holds_return(const struct sj_wait *wait);
+/* The same around several pauses, which do not return before the last has ended. (For vas.c.) */
+void sj_holds_suspend(void);
 void sj_holds_resume(const struct sj_wait *wait);
-/* It uses those of a reach; others look at that under park.c's mutex. (For park.c.) */
+/* It uses those of a reach, or none (NULL); others look at that under park.c's mutex. (For
+ * park.c.) */
 struct sj_reach;
 void sj_holds_use(const struct sj_reach *reach);
 /* It uses those of a space that it is not inside of yet, which is at home: SJ_EBUSY, and those of

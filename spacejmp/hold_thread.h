@@ -70,6 +70,7 @@ struct sj_slot_entry {
 struct sj_thread {
     struct sj_hold *top;  /* the current hold; NULL: in none */
     uintptr_t active;     /* whose addresses it uses (park.h); 0: none, it waits */
+    bool suspended;       /* it uses none until sj_holds_resume */
     const void *visiting; /* a layout that it looks at (T1) */
     const void *leaving;  /* one that it is done with soon */
     struct sj_hold hold[SJ_HOLDS_MAX];

@@ -197,7 +197,7 @@ static int step_home_all(void *context)
     for (uint32_t i = 0; i < reach->count && error == SJ_OK; i++)
         error = move_home(reach->part[i].space);
     if (error != SJ_OK)
-        sj_holds_pause();
+        sj_holds_use(NULL);
     return error;
 }
 

@@ -258,8 +258,8 @@ int sj_space_attach_file(int fd, const char *path, const struct sj_attach_option
         free(space);
         return error;
     }
-    pthread_mutex_lock(&attaching);
     sj_holds_pause();
+    pthread_mutex_lock(&attaching);
     error = sj_park_claim(super.base, super.reserved, &options->wait);
     if (error == SJ_OK) {
         error = attach_file(fd, path, options, space);
@@ -267,8 +267,8 @@ int sj_space_attach_file(int fd, const char *path, const struct sj_attach_option
     } else {
         close(fd);
     }
-    (void)sj_return(&options->wait);
     pthread_mutex_unlock(&attaching);
+    sj_holds_return(&options->wait);
     if (error == SJ_OK)
         *attached = space;
     else
@@ -286,7 +286,7 @@ int sj_space_attach(const char *segment_path, const char *lock_path,
     pthread_mutex_lock(&attaching);
     int error = attach(segment_path, lock_path, options, attached);
     pthread_mutex_unlock(&attaching);
-    sj_holds_resume(&options->wait);
+    sj_holds_return(&options->wait);
     return error;
 }
 
@@ -342,7 +342,7 @@ int sj_space_detach(struct sj_space *space, const struct sj_wait *wait)
     else
         error = detach(space, wait);
     pthread_mutex_unlock(&attaching);
-    sj_holds_resume(wait);
+    sj_holds_return(wait);
     return error;
 }
 

@@ -31,7 +31,7 @@ static int leave(struct sj_space *space, int error, const struct sj_wait *wait)
     (void)sj_return(wait);
     int left = sj_leave(space);
     if (left == SJ_EBUSY) {
-        (void)sj_return(wait);
+        sj_holds_return(wait);
         left = SJ_OK;
     }
     return error == SJ_OK ? left : error;

@@ -55,7 +55,7 @@ static void register_fork(void)
 static int begin_change(const struct sj_wait *wait)
 {
     pthread_once(&fork_once, register_fork);
-    sj_holds_pause();
+    sj_holds_suspend();
     if (pthread_mutex_trylock(&changing) == 0)
         return SJ_OK;
     int64_t deadline = wait == NULL ? 0 : sj_wait_deadline(wait);
