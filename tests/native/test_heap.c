@@ -71,6 +71,53 @@ static void metadata_that_is_said_to_be_free_is_damage(void)
     heap_is_damaged(segment, 5 << 20);
 }
 
+static bool is_in_a_block(const struct sj_segment *segment, uint64_t at, uint64_t expected)
+{
+    uint64_t block = 0, bytes;
+    bool is = sj_heap_block_of(segment, at, &block, &bytes);
+    CHECK(!is || block == expected);
+    return is;
+}
+
+static void any_number_is_in_a_block_or_in_none(void)
+{
+    struct sj_segment *segment = test_segment("numbers");
+    uint64_t small = alloc(segment, 48, 1), other = alloc(segment, 48, 1);
+    uint64_t large = alloc(segment, 5 * SJ_PAGE, 2), huge = alloc(segment, (4 << 20) + SJ_PAGE, 3);
+    uint64_t after = alloc(segment, (4 << 20) + SJ_PAGE, 4);
+    uint64_t base = (uint64_t)(uintptr_t)segment->base;
+    CHECK(is_in_a_block(segment, small, small) && is_in_a_block(segment, small + 47, small));
+    CHECK(is_in_a_block(segment, large + 5 * SJ_PAGE - 1, large));
+    CHECK(is_in_a_block(segment, huge + (4 << 20), huge));
+    for (uint64_t at = small & ~(SJ_PAGE - 1); at < (small & ~(SJ_PAGE - 1)) + SJ_PAGE; at += 8)
+        if (at - small >= 48 && at - other >= 48)
+            CHECK(!is_in_a_block(segment, at, 0));
+    uint64_t behind = after + sj_heap_usable(segment, after);
+    for (uint64_t at = behind; at < base + sj_segment_committed(segment); at += SJ_PAGE / 2)
+        CHECK(!is_in_a_block(segment, at, 0));
+    const uint64_t none[] = {0,
+                             1,
+                             base - 1,
+                             base - SJ_CHUNK,
+                             base,
+                             base + SJ_PAGE,
+                             base + segment->meta_bytes - 8,
+                             base + sj_segment_committed(segment),
+                             base + segment->reserved - 1,
+                             base + segment->reserved,
+                             UINT64_MAX};
+    for (uint32_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        CHECK(!is_in_a_block(segment, none[i], 0));
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_free(segment, other));
+    CHECK_OK(sj_heap_free(segment, after));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK(!is_in_a_block(segment, after + (4 << 20), 0) && !is_in_a_block(segment, after, 0));
+    CHECK(!is_in_a_block(segment, other, 0) && is_in_a_block(segment, small, small));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
 #ifdef SJ_SEAM
 
 #define SMALL_BLOCKS 4000 /* freeing them takes more log than its first extent has */
@@ -136,6 +183,7 @@ int main(void)
     a_bitmap_with_more_blocks_than_the_slab_is_damage();
     a_slab_among_the_metadata_is_damage();
     metadata_that_is_said_to_be_free_is_damage();
+    any_number_is_in_a_block_or_in_none();
 #ifdef SJ_SEAM
     the_log_never_grows_into_what_its_commit_frees();
 #endif
