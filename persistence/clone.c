@@ -49,6 +49,7 @@
 
 struct sj_clone {
     int fd;
+    uint8_t uuid[16];
     struct sj_sums *sums; /* of its pages; NULL: it has none */
     char temporary[PATH_MAX];
     char sums_temporary[PATH_MAX];
@@ -408,6 +409,8 @@ static int fill(struct sj_clone *clone, struct copy *copy, struct sj_segment *so
         error = copy_all(copy);
     if (error == SJ_OK)
         error = write_supers(copy, spec, &super, domain, &made);
+    if (error == SJ_OK)
+        memcpy(clone->uuid, made.uuid, sizeof clone->uuid);
     if (error == SJ_OK && fsync(clone->fd) != 0)
         error = sj_segment_failed(spec->path, "fsync");
     if (error == SJ_OK && (domain->sums || domain == &sj_wal_domain))
@@ -456,6 +459,16 @@ int sj_segment_clone(struct sj_segment *source, const struct sj_clone_spec *spec
     }
     *made = clone;
     return SJ_OK;
+}
+
+void sj_clone_uuid(const struct sj_clone *clone, uint8_t uuid[16])
+{
+    memcpy(uuid, clone->uuid, sizeof clone->uuid);
+}
+
+int sj_segment_clone_bytes(const struct sj_segment *source, uint64_t *bytes)
+{
+    return read_committed(source, bytes);
 }
 
 void sj_clone_drop(struct sj_clone *clone)

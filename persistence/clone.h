@@ -57,6 +57,13 @@ SJ_API int sj_clone_publish(struct sj_clone *clone, const char *path);
 
 SJ_API void sj_clone_drop(struct sj_clone *clone);
 
+/* The uuid that it is going to have. */
+SJ_API void sj_clone_uuid(const struct sj_clone *clone, uint8_t uuid[16]);
+
+/* How many bytes cloning it copies, at most: what its progress is told of. With a hold. Errors of
+ * sj_segment_clone. */
+int sj_segment_clone_bytes(const struct sj_segment *source, uint64_t *bytes);
+
 /* The same bytes in a file that never gets a name, beside `path` or, where that is not to be
  * written, in memory; not synced. For sj_segment_open_private. Errors of sj_segment_clone. */
 int sj_segment_copy(struct sj_segment *source, const char *path, sj_clone_progress *progress,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from spacejmp._space import Hold
 from spacejmp.catalog import Catalog
+from spacejmp.cloning import seg_clone, vas_clone
 from spacejmp.library import __version__, get_include, get_library
 from spacejmp.persistence.errors import (
     AddressConflictError,
@@ -128,6 +129,7 @@ __all__ = [
     "salvage",
     "seg_alloc",
     "seg_attach",
+    "seg_clone",
     "seg_ctl",
     "seg_delete",
     "seg_detach",
@@ -137,6 +139,7 @@ __all__ = [
     "seg_malloc",
     "transaction",
     "vas_attach",
+    "vas_clone",
     "vas_create",
     "vas_ctl",
     "vas_delete",

@@ -15,3 +15,14 @@ def clone(
     frozen: bool = ...,
     progress: Callable[[int, int], object] | None = ...,
 ) -> None: ...
+def clone_named(
+    home: str,
+    timeout: float | None,
+    vas: bool,
+    original: tuple[str, bytes],
+    name: str,
+    *,
+    mode: int | None = ...,
+    durability: Literal["process", "power"] | None = ...,
+    progress: Callable[[int, int], object] | None = ...,
+) -> bytes: ...

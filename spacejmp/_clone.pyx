@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""_clone.pyx: clones of attached spaces, in the catalog of a home.
+"""_clone.pyx: clones of attached spaces, of segments and VASes, in the catalog of a home.
 
 Binds persistence/clone.h and spacejmp/catalog.h.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from spacejmp._space cimport (
     SJ_DURABILITY_POWER,
@@ -40,12 +42,27 @@ cdef extern from "persistence/clone.h" nogil:
 
 
 cdef extern from "spacejmp/catalog.h" nogil:
+    enum:
+        SJ_NAME_MAX
+
     struct sj_catalog:
         const char *home
         sj_wait wait
 
+    struct sj_vid:
+        uint8_t *uuid
+        char *name
+
+    struct sj_sid:
+        uint8_t *uuid
+        char *name
+
     int sj_catalog_seg_clone(const sj_catalog *catalog, sj_space *space,
                              const sj_clone_spec *spec)
+    int sj_catalog_sid_clone(const sj_catalog *catalog, const sj_sid *sid,
+                             const sj_clone_spec *spec, sj_sid *clone)
+    int sj_catalog_vas_clone(const sj_catalog *catalog, const sj_vid *vid,
+                             const sj_clone_spec *spec, sj_vid *clone)
 
 
 cdef class Watch:
@@ -68,6 +85,27 @@ cdef int on_progress(void *context, uint64_t done, uint64_t total) noexcept nogi
     return SJ_OK
 
 
+cdef int prepare(sj_clone_spec *spec, Watch watch, bytes name, mode, durability,
+                 progress) except -1:
+    """What is the same for all clones; `watch` is with the caller."""
+    if durability not in (None, "process", "power"):
+        raise InvalidArgumentError(
+            f"durability: expected 'process' or 'power', found {durability!r}"
+        )
+    watch.progress = progress
+    watch.raised = []
+    spec.name = PyBytes_AS_STRING(name)
+    spec.path = NULL
+    spec.mode = 0 if mode is None else mode
+    spec.durability = SJ_CLONE_KEEPS
+    if durability is not None:
+        spec.durability = SJ_DURABILITY_POWER if durability == "power" else SJ_DURABILITY_PROCESS
+    spec.frozen = False
+    spec.progress = on_progress
+    spec.context = <void *>watch
+    return 0
+
+
 def clone(home, timeout, Space space, str name, *, mode=None, durability=None, frozen=False,
           progress=None):
     """Make a segment of that name with what the space has committed."""
@@ -78,23 +116,10 @@ def clone(home, timeout, Space space, str name, *, mode=None, durability=None, f
     cdef sj_catalog catalog
     cdef sj_space *inside
     cdef int error
-    if durability not in (None, "process", "power"):
-        raise InvalidArgumentError(
-            f"durability: expected 'process' or 'power', found {durability!r}"
-        )
-    watch.progress = progress
-    watch.raised = []
+    prepare(&spec, watch, c_name, mode, durability, progress)
+    spec.frozen = frozen
     catalog.home = c_home
     catalog.wait = sj_wait(seconds_of(timeout), poll_signals, <void *>watch.raised)
-    spec.name = c_name
-    spec.path = NULL
-    spec.mode = 0 if mode is None else mode
-    spec.durability = SJ_CLONE_KEEPS
-    if durability is not None:
-        spec.durability = SJ_DURABILITY_POWER if durability == "power" else SJ_DURABILITY_PROCESS
-    spec.frozen = frozen
-    spec.progress = on_progress
-    spec.context = <void *>watch
     space.enter_read()
     inside = space.space  # with the GIL: another thread may detach this reference
     try:
@@ -104,3 +129,35 @@ def clone(home, timeout, Space space, str name, *, mode=None, durability=None, f
         space.leave()
     if error != SJ_OK:
         raise_waited(error, watch.raised)
+
+
+def clone_named(home, timeout, bint vas, tuple original, str name, *, mode=None, durability=None,
+                progress=None):
+    """Make a clone of a VAS, or of a segment, that was found by (name, uuid); its uuid."""
+    cdef bytes c_home = path_of(home)
+    cdef bytes c_name = name.encode()
+    cdef bytes of_name = original[0].encode()
+    cdef bytes of_uuid = original[1]
+    cdef Watch watch = Watch()
+    cdef sj_clone_spec spec
+    cdef sj_catalog catalog
+    cdef sj_sid sid, made_segment
+    cdef sj_vid vid, made
+    cdef int error
+    if len(of_name) > SJ_NAME_MAX or len(of_uuid) != 16:
+        raise InvalidArgumentError(f"expected a name and a uuid, found {original!r}")
+    prepare(&spec, watch, c_name, mode, durability, progress)
+    catalog.home = c_home
+    catalog.wait = sj_wait(seconds_of(timeout), poll_signals, <void *>watch.raised)
+    memcpy(vid.name, PyBytes_AS_STRING(of_name), len(of_name) + 1)
+    memcpy(vid.uuid, PyBytes_AS_STRING(of_uuid), 16)
+    memcpy(sid.name, PyBytes_AS_STRING(of_name), len(of_name) + 1)
+    memcpy(sid.uuid, PyBytes_AS_STRING(of_uuid), 16)
+    with nogil:
+        if vas:
+            error = sj_catalog_vas_clone(&catalog, &vid, &spec, &made)
+        else:
+            error = sj_catalog_sid_clone(&catalog, &sid, &spec, &made_segment)
+    if error != SJ_OK:
+        raise_waited(error, watch.raised)
+    return PyBytes_FromStringAndSize(<char *>(made.uuid if vas else made_segment.uuid), 16)

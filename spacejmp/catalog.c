@@ -268,8 +268,7 @@ static int finish_segment(const struct sj_catalog *catalog, const char *entry)
     return error == SJ_OK ? sj_file_sync_directory(path) : error;
 }
 
-/* Removes the segment and all that belongs to it; the rename decides (I1). With the lock. */
-static int discard(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid)
+int sj_catalog_discard(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid)
 {
     char path[PATH_MAX], removed[PATH_MAX];
     struct sj_extent extent;
@@ -311,7 +310,7 @@ int sj_catalog_seg_delete(const struct sj_catalog *catalog, const char *name, co
     error = sj_catalog_begin(catalog, &lock);
     if (error != SJ_OK)
         return error;
-    error = discard(catalog, name, uuid);
+    error = sj_catalog_discard(catalog, name, uuid);
     sj_catalog_unlock(&lock);
     return error;
 }
@@ -339,6 +338,8 @@ static int tidy_entry(void *context, const char *entry, bool is_directory)
         sj_file_unlink(path, NULL);
     else if (strncmp(entry, SJ_REMOVED, strlen(SJ_REMOVED)) == 0 && records)
         sj_catalog_finish_record(home, entry);
+    else if (strncmp(entry, SJ_CLONING, strlen(SJ_CLONING)) == 0 && records)
+        sj_catalog_undo_clone(tidying->catalog, entry);
     else if (strncmp(entry, SJ_REMOVED, strlen(SJ_REMOVED)) == 0)
         finish_segment(tidying->catalog, entry);
     else if (records && length > 4 && strcmp(entry + length - 4, ".vas") == 0 &&
@@ -386,7 +387,7 @@ static int undo(const struct sj_catalog *catalog, const struct sj_seg_spec *spec
     if (replaced)
         unlink(made);
     if (ours)
-        discard(catalog, spec->name, NULL);
+        sj_catalog_discard(catalog, spec->name, NULL);
     return sj_error(error, "%s", detail);
 }
 
@@ -417,7 +418,7 @@ static int make(const struct sj_catalog *catalog, const struct sj_seg_spec *spec
     if (error == SJ_EEXISTS) /* someone does without the catalog */
         return error;
     if (error == SJ_OK && replaced) {
-        error = discard(catalog, spec->name, NULL);
+        error = sj_catalog_discard(catalog, spec->name, NULL);
         bool there;
         ours = sj_file_status(path, NULL, &there) == SJ_OK && !there;
         if (error == SJ_OK)

@@ -18,6 +18,10 @@
  *     that. So whoever finds it even, and as it was, has the record that counts. Whoever finds it
  *     odd and gets the lock repairs it: the one who made it so is dead.
  *
+ * I6  vas/.cloning-<name> says which segments a clone of a VAS is going to have. Renaming it to
+ *     vas/<name>.vas makes them that VAS; as long as it is there they are nobody's, and the next
+ *     holder of the lock removes them.
+ *
  * Crash rule: whoever dies at any instruction of a change leaves the whole of it or none of it; the
  * next change clears the rest away. Directories are synced after each step, so that this holds for
  * power loss too, as far as the filesystem outlives it.
@@ -98,6 +102,10 @@ struct sj_clone_spec;
 SJ_API int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *space,
                                 const struct sj_clone_spec *spec);
 
+/* Attaches a segment for that, for reading. SJ_ENOTFOUND, and those of sj_space_attach too. */
+SJ_API int sj_catalog_sid_clone(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                                const struct sj_clone_spec *spec, struct sj_sid *clone);
+
 /* The names of all segments, sorted. Versions are not among them. */
 SJ_API int sj_catalog_seg_list(const struct sj_catalog *catalog, struct sj_names *names);
 
@@ -117,6 +125,21 @@ SJ_API int sj_catalog_vas_read(const struct sj_catalog *catalog, const char *nam
 
 /* Whether a VAS was created with that name, also one whose record is damaged. O(1). */
 SJ_API int sj_catalog_vas_exists(const struct sj_catalog *catalog, const char *name, bool *exists);
+
+/*
+ * Makes a VAS `spec->name` of clones of all segments of one, at the same bases, with the same
+ * rights, windows, tag, isolation and limit, and with the permissions of the original or
+ * `spec->mode`. They are as they were at one moment: all are held for reading at once. A segment's
+ * clone is called as the segment is, after the new VAS's name and a dot; the old VAS's name and
+ * dot, if it begins so, are left out: of "a" with "a.x" and "y", the clone "b" has "b.x" and "b.y".
+ * Of a segment taken for a VAS, sj_catalog_sid_clone.
+ *
+ * Whole or absent: catalog_vas_clone.c has the crash rule. SJ_EEXISTS; SJ_ENAME; SJ_EINVAL: it has
+ * more than SJ_HOLDS_MAX segments, which a thread cannot hold at once; errors of
+ * sj_catalog_sid_clone for any segment. O(bytes of the segments).
+ */
+SJ_API int sj_catalog_vas_clone(const struct sj_catalog *catalog, const struct sj_vid *vid,
+                                const struct sj_clone_spec *spec, struct sj_vid *clone);
 
 /* Removes a VAS: its record; of a segment taken for one, the segment. Those who have it attached
  * keep it until they detach it. `uuid` NULL: whichever has the name, also a damaged one. */

@@ -7,6 +7,8 @@
  * or this one, clears away; then it is SJ_ENOTFOUND, and is made again with the lock.
  */
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "persistence/clone.h"
 #include "spacejmp/catalog.h"
@@ -32,21 +34,29 @@ int sj_catalog_check_free(const struct sj_catalog *catalog, const char *name)
 }
 
 /* With the lock. */
-static int publish(const struct sj_catalog *catalog, struct sj_clone *clone, const char *name)
+static int publish(const struct sj_catalog *catalog, struct sj_clone *clone, const char *name,
+                   uint8_t uuid[16])
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], detail[1024];
     int error = sj_catalog_check_free(catalog, name);
     if (error != SJ_OK) {
         sj_clone_drop(clone);
         return error;
     }
     sj_home_segment(catalog->home, name, path);
-    return sj_clone_publish(clone, path);
+    sj_clone_uuid(clone, uuid);
+    error = sj_clone_publish(clone, path);
+    if (error == SJ_OK)
+        return SJ_OK;
+    snprintf(detail, sizeof detail, "%s", sj_error_detail());
+    (void)sj_catalog_discard(catalog, name,
+                             uuid); /* there when its directory could not be synced */
+    return sj_error(error, "%s", detail);
 }
 
 /* The same as before, alone in the catalog. */
 static int clone_alone(const struct sj_catalog *catalog, struct sj_space *space,
-                       const struct sj_clone_spec *spec)
+                       const struct sj_clone_spec *spec, uint8_t uuid[16])
 {
     struct sj_catalog_lock lock;
     struct sj_clone *clone;
@@ -55,19 +65,23 @@ static int clone_alone(const struct sj_catalog *catalog, struct sj_space *space,
         return error;
     error = sj_space_clone(space, spec, &catalog->wait, &clone);
     if (error == SJ_OK)
-        error = publish(catalog, clone, spec->name);
+        error = publish(catalog, clone, spec->name, uuid);
     sj_catalog_unlock(&lock);
     return error;
 }
 
-int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *space,
-                         const struct sj_clone_spec *wanted)
+static int clone_space(const struct sj_catalog *catalog, struct sj_space *space,
+                       const struct sj_clone_spec *wanted, uint8_t uuid[16])
 {
     struct sj_clone_spec spec = *wanted;
     struct sj_catalog_lock lock;
     struct sj_clone *clone;
     char path[PATH_MAX];
     int error = sj_catalog_check_free(catalog, spec.name);
+    if (error == SJ_EEXISTS) { /* it may be what a dead one left */
+        (void)sj_catalog_tidy(catalog);
+        error = sj_catalog_check_free(catalog, spec.name);
+    }
     if (error == SJ_OK)
         error = sj_home_make(catalog->home);
     if (error != SJ_OK)
@@ -82,7 +96,46 @@ int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *spac
         sj_clone_drop(clone);
         return error;
     }
-    error = publish(catalog, clone, spec.name);
+    error = publish(catalog, clone, spec.name, uuid);
     sj_catalog_unlock(&lock);
-    return error == SJ_ENOTFOUND ? clone_alone(catalog, space, &spec) : error;
+    return error == SJ_ENOTFOUND ? clone_alone(catalog, space, &spec, uuid) : error;
+}
+
+int sj_catalog_seg_clone(const struct sj_catalog *catalog, struct sj_space *space,
+                         const struct sj_clone_spec *spec)
+{
+    uint8_t uuid[16];
+    return clone_space(catalog, space, spec, uuid);
+}
+
+int sj_catalog_attach_segment(const struct sj_catalog *catalog, const char *name,
+                              const uint8_t uuid[16], struct sj_space **space)
+{
+    char segment_path[PATH_MAX], lock_path[PATH_MAX];
+    struct sj_attach_options options = {.uuid = uuid, .wait = catalog->wait};
+    struct sj_segment_info info;
+    int error = sj_catalog_seg_find(catalog, name, &info);
+    if (error == SJ_OK)
+        error = sj_home_make(catalog->home);
+    if (error != SJ_OK)
+        return error;
+    sj_home_segment(catalog->home, name, segment_path);
+    sj_home_lock(catalog->home, uuid, lock_path);
+    return sj_space_attach(segment_path, lock_path, &options, space);
+}
+
+int sj_catalog_sid_clone(const struct sj_catalog *catalog, const struct sj_sid *sid,
+                         const struct sj_clone_spec *spec, struct sj_sid *clone)
+{
+    struct sj_space *space;
+    int error = sj_name_check(spec->name);
+    if (error == SJ_OK)
+        error = sj_catalog_attach_segment(catalog, sid->name, sid->uuid, &space);
+    if (error != SJ_OK)
+        return error;
+    error = clone_space(catalog, space, spec, clone->uuid);
+    (void)sj_space_detach(space, &catalog->wait); /* it was only read: nothing is lost with it */
+    if (error == SJ_OK)
+        strcpy(clone->name, spec->name);
+    return error;
 }

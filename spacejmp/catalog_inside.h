@@ -14,8 +14,28 @@
 /* Takes the catalog's lock and clears away what dead ones left. */
 int sj_catalog_begin(const struct sj_catalog *catalog, struct sj_catalog_lock *lock);
 
+/* Attaches the segment of that name and uuid for reading. SJ_ENOTFOUND and those of
+ * sj_space_attach. */
+struct sj_space;
+int sj_catalog_attach_segment(const struct sj_catalog *catalog, const char *name,
+                              const uint8_t uuid[16], struct sj_space **space);
+
 /* SJ_EEXISTS when a segment, or version, has the name; SJ_ENAME. */
 int sj_catalog_check_free(const struct sj_catalog *catalog, const char *name);
+
+/* With the lock: removes the segment and all that belongs to it; the rename decides (I1). Errors of
+ * sj_catalog_seg_delete. */
+int sj_catalog_discard(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid);
+
+/* With the lock: the name is no VAS's and no segment's. SJ_EEXISTS. */
+int sj_catalog_check_free_vas(const struct sj_catalog *catalog, const char *name);
+
+/* Gives a record that is made a uuid and the time. */
+int sj_catalog_identify(struct sj_vas_record *record);
+
+/* With the lock: removes the segments of a clone of a VAS that did not come into being, as
+ * vas/<entry> says (catalog_vas_clone.c). */
+int sj_catalog_undo_clone(const struct sj_catalog *catalog, const char *entry);
 
 /* SJ_EINVAL when these are not permission bits that let the owner read and write. */
 int sj_catalog_check_mode(uint32_t mode);

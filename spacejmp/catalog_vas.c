@@ -297,10 +297,13 @@ int sj_catalog_seg_attach(const struct sj_catalog *catalog, const struct sj_vid 
                         "rights: expected to read (1), or to read and write (3); "
                         "found %u",
                         rights);
+    int error = sj_name_check(sid->name); /* a version cannot be part of a VAS */
+    if (error != SJ_OK)
+        return error;
     if (window >= SJ_VAS_WINDOWS_MAX && window != SJ_WINDOW_ALL && window != SJ_WINDOW_FIT)
         return sj_error(SJ_EINVAL, "window: expected 0 to %d, found %u", SJ_VAS_WINDOWS_MAX - 1,
                         window);
-    int error = sj_catalog_change_vas(catalog, vid, attach, &attachment);
+    error = sj_catalog_change_vas(catalog, vid, attach, &attachment);
     if (error == SJ_OK && placed != NULL)
         *placed = attachment.window;
     return error;
@@ -326,33 +329,47 @@ int sj_catalog_seg_detach(const struct sj_catalog *catalog, const struct sj_vid 
 
 /* ------------------------------------------------------------------ making and removing one */
 
-/* With the lock. */
-static int create(const struct sj_catalog *catalog, struct sj_vas_record *record)
+int sj_catalog_check_free_vas(const struct sj_catalog *catalog, const char *name)
 {
     char path[PATH_MAX];
-    struct timespec now;
     bool taken;
-    sj_home_record(catalog->home, record->name, path);
+    sj_home_record(catalog->home, name, path);
     int error = sj_file_status(path, NULL, &taken);
     if (error == SJ_OK && taken)
         return sj_error(SJ_EEXISTS,
                         "VAS '%s': expected none of that name in '%s', found one; attach it, "
                         "delete it first, or choose another name",
-                        record->name, catalog->home);
-    sj_home_segment(catalog->home, record->name, path);
+                        name, catalog->home);
+    sj_home_segment(catalog->home, name, path);
     if (error == SJ_OK)
         error = sj_file_status(path, NULL, &taken);
     if (error == SJ_OK && taken)
         return sj_error(SJ_EEXISTS,
                         "VAS '%s': expected none of that name in '%s', found a segment, which is a "
                         "VAS too; choose another name",
-                        record->name, catalog->home);
-    if (error != SJ_OK)
-        return error;
+                        name, catalog->home);
+    return error;
+}
+
+int sj_catalog_identify(struct sj_vas_record *record)
+{
+    struct timespec now;
     if (getrandom(record->uuid, sizeof record->uuid, 0) != (ssize_t)sizeof record->uuid)
         return sj_file_failed("choose a uuid for", record->name);
     clock_gettime(CLOCK_REALTIME, &now);
     record->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return SJ_OK;
+}
+
+/* With the lock. */
+static int create(const struct sj_catalog *catalog, struct sj_vas_record *record)
+{
+    char path[PATH_MAX];
+    int error = sj_catalog_check_free_vas(catalog, record->name);
+    if (error == SJ_OK)
+        error = sj_catalog_identify(record);
+    if (error != SJ_OK)
+        return error;
     sj_home_record(catalog->home, record->name, path);
     error = publish(catalog->home, record, NULL);
     if (error != SJ_OK)

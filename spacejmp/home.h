@@ -29,6 +29,7 @@
 
 #define SJ_TEMPORARY ".new-"
 #define SJ_REMOVED   ".removed-"
+#define SJ_CLONING   ".cloning-"
 
 /*
  * The home that the functions of names.h work on, for this process: a directory, which need not

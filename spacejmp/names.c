@@ -46,6 +46,17 @@ int sj_vas_delete(const struct sj_vid *vid)
     return error == SJ_OK ? sj_catalog_vas_delete(&catalog, vid->name, vid->uuid) : error;
 }
 
+int sj_vas_clone(const struct sj_vid *vid, const char *name, sj_clone_progress *progress,
+                 void *context, struct sj_vid *clone)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    const struct sj_clone_spec spec = {
+        .name = name, .durability = SJ_CLONE_KEEPS, .progress = progress, .context = context};
+    int error = ours(home, &catalog);
+    return error == SJ_OK ? sj_catalog_vas_clone(&catalog, vid, &spec, clone) : error;
+}
+
 int sj_vas_list(struct sj_names *names)
 {
     char home[SJ_HOME_MAX + 1];
@@ -116,6 +127,17 @@ int sj_seg_delete(const struct sj_sid *sid)
     struct sj_catalog catalog;
     int error = ours(home, &catalog);
     return error == SJ_OK ? sj_catalog_seg_delete(&catalog, sid->name, sid->uuid) : error;
+}
+
+int sj_seg_clone(const struct sj_sid *sid, const char *name, sj_clone_progress *progress,
+                 void *context, struct sj_sid *clone)
+{
+    char home[SJ_HOME_MAX + 1];
+    struct sj_catalog catalog;
+    const struct sj_clone_spec spec = {
+        .name = name, .durability = SJ_CLONE_KEEPS, .progress = progress, .context = context};
+    int error = ours(home, &catalog);
+    return error == SJ_OK ? sj_catalog_sid_clone(&catalog, sid, &spec, clone) : error;
 }
 
 int sj_seg_list(struct sj_names *names)

@@ -8,6 +8,7 @@
 #ifndef SJ_SPACEJMP_NAMES_H
 #define SJ_SPACEJMP_NAMES_H
 
+#include "persistence/clone.h"
 #include "spacejmp/catalog.h"
 #include "spacejmp/vas.h"
 
@@ -17,6 +18,10 @@ SJ_API int sj_vas_create(const char *name, uint32_t mode, struct sj_vid *vid);
 SJ_API int sj_vas_find(const char *name, struct sj_vid *vid);
 /* Removes it; of a VAS that was created, its segments stay. */
 SJ_API int sj_vas_delete(const struct sj_vid *vid);
+/* Makes a VAS of clones of its segments, all as they were at one moment (sj_catalog_vas_clone).
+ * `progress` (persistence/clone.h) may be NULL. */
+SJ_API int sj_vas_clone(const struct sj_vid *vid, const char *name, sj_clone_progress *progress,
+                        void *context, struct sj_vid *clone);
 /* The names of all VASes; `names->name` is for free(). */
 SJ_API int sj_vas_list(struct sj_names *names);
 SJ_API int sj_vas_ctl(const struct sj_vid *vid, enum sj_vas_command command, uint64_t argument);
@@ -29,6 +34,9 @@ SJ_API int sj_seg_alloc(const char *name, uint64_t base, uint64_t reserved, uint
 SJ_API int sj_seg_find(const char *name, struct sj_sid *sid);
 /* SJ_EBUSY when VASes name it. */
 SJ_API int sj_seg_delete(const struct sj_sid *sid);
+/* Makes a segment with the same data at the same addresses. */
+SJ_API int sj_seg_clone(const struct sj_sid *sid, const char *name, sj_clone_progress *progress,
+                        void *context, struct sj_sid *clone);
 SJ_API int sj_seg_list(struct sj_names *names);
 SJ_API int sj_seg_ctl(const struct sj_sid *sid, enum sj_seg_command command, uint64_t argument);
 /* What is set of it. */

@@ -19,6 +19,8 @@ from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spacejmp._space import SegmentInfo
 
 __all__ = [
@@ -116,6 +118,22 @@ class Segment(Named):
     def delete(self, *, timeout: float | None = TIMEOUT) -> None:
         """Remove it: see `seg_delete`."""
         seg_delete(self, timeout=timeout)
+
+    def clone(
+        self,
+        new: str,
+        *,
+        mode: int | None = None,
+        durability: Literal["process", "power"] | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> Segment:
+        """Make a segment with the same data, at the same addresses: see `seg_clone`."""
+        from spacejmp.cloning import seg_clone  # which knows what a Segment is
+
+        return seg_clone(
+            self, new, mode=mode, durability=durability, progress=progress, timeout=timeout
+        )
 
     @overload
     def ctl(self, command: SegmentProperty, *, timeout: float | None = ...) -> Any: ...

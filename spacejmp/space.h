@@ -72,6 +72,12 @@ struct sj_clone_spec;
 SJ_API int sj_space_clone(struct sj_space *space, const struct sj_clone_spec *spec,
                           const struct sj_wait *wait, struct sj_clone **clone);
 
+/* The same of several, each with its own `specs[i]`, as they were at one moment: under read holds
+ * on all of them, which are taken in the order given. Progress is that of all, and told to the
+ * first spec. Nothing is made when one fails. */
+int sj_spaces_clone(struct sj_space *const *spaces, const struct sj_clone_spec *specs,
+                    uint32_t count, const struct sj_wait *wait, struct sj_clone **clones);
+
 /* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
  * of it and this is the last reference, SJ_EBUSY and SJ_EINTR when its addresses are another one's
  * that threads do not leave in time (nothing is detached then); SJ_EIO when the closing sync

@@ -17,13 +17,6 @@
 #include "spacejmp/hold.h"
 #include "spacejmp/space.h"
 
-/* Between entering and leaving: a copy of its file needs none of its addresses. */
-static void pause_holds(const struct sj_space *space)
-{
-    if (!space->segment->is_private)
-        sj_holds_pause();
-}
-
 /* What was found under the hold counts if leaving it says so. What the thread is inside of besides
  * comes home, at the latest when it is used next. */
 static int leave(struct sj_space *space, int error, const struct sj_wait *wait)
@@ -37,20 +30,69 @@ static int leave(struct sj_space *space, int error, const struct sj_wait *wait)
     return error == SJ_OK ? left : error;
 }
 
+/* Progress of several copies, one after the other. */
+struct progress {
+    sj_clone_progress *tell;
+    void *context;
+    uint64_t before, total; /* bytes of those that are done; of all */
+};
+
+static int tell(void *context, uint64_t done, uint64_t total)
+{
+    const struct progress *progress = context;
+    (void)total;
+    return progress->tell(progress->context, progress->before + done, progress->total);
+}
+
+/* With holds on all of them; `*made`: how many there are, also after a failure. */
+static int clone_held(struct sj_space *const *spaces, const struct sj_clone_spec *specs,
+                      uint32_t count, struct sj_clone **clones, uint32_t *made)
+{
+    struct progress progress = {specs[0].progress, specs[0].context, 0, 0};
+    uint64_t bytes;
+    int error = SJ_OK;
+    for (uint32_t i = 0; error == SJ_OK && i < count; i++) {
+        error = sj_segment_clone_bytes(spaces[i]->segment, &bytes);
+        progress.total += error == SJ_OK ? bytes : 0;
+    }
+    for (*made = 0; error == SJ_OK && *made < count; *made += error == SJ_OK) {
+        struct sj_segment *segment = spaces[*made]->segment;
+        struct sj_clone_spec spec = specs[*made];
+        spec.progress = progress.tell == NULL ? NULL : tell;
+        spec.context = &progress;
+        error = sj_segment_clone(segment, &spec, &clones[*made]);
+        if (error == SJ_OK && sj_segment_clone_bytes(segment, &bytes) == SJ_OK)
+            progress.before += bytes;
+    }
+    return error;
+}
+
+int sj_spaces_clone(struct sj_space *const *spaces, const struct sj_clone_spec *specs,
+                    uint32_t count, const struct sj_wait *wait, struct sj_clone **clones)
+{
+    uint32_t held = 0, made = 0;
+    bool addresses = false; /* of a private one: what is copied is memory */
+    int error = SJ_OK;
+    for (; error == SJ_OK && held < count; held += error == SJ_OK) {
+        error = sj_enter_read(spaces[held], wait);
+        addresses = addresses || spaces[held]->segment->is_private;
+    }
+    if (error == SJ_OK && count > 0) {
+        if (!addresses) /* a copy of its file needs none of its addresses */
+            sj_holds_pause();
+        error = clone_held(spaces, specs, count, clones, &made);
+    }
+    while (held > 0)
+        error = leave(spaces[--held], error, wait);
+    while (error != SJ_OK && made > 0)
+        sj_clone_drop(clones[--made]);
+    return error;
+}
+
 int sj_space_clone(struct sj_space *space, const struct sj_clone_spec *spec,
                    const struct sj_wait *wait, struct sj_clone **made)
 {
-    struct sj_clone *clone = NULL;
-    int error = sj_enter_read(space, wait);
-    if (error != SJ_OK)
-        return error;
-    pause_holds(space);
-    error = leave(space, sj_segment_clone(space->segment, spec, &clone), wait);
-    if (error == SJ_OK)
-        *made = clone;
-    else if (clone != NULL)
-        sj_clone_drop(clone);
-    return error;
+    return sj_spaces_clone(&space, spec, 1, wait, made);
 }
 
 /* Ctrl-C ends a copy. */

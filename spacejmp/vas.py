@@ -22,6 +22,8 @@ from spacejmp.records import Rights, VasInfo, VasSegment
 from spacejmp.segments import TIMEOUT, Home, Named, Segment, argument_of, home_of, segment_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spacejmp.vas_handle import VasHandle
 
 __all__ = [
@@ -96,6 +98,19 @@ class Vas(Named):
     def delete(self, *, timeout: float | None = TIMEOUT) -> None:
         """Remove it: see `vas_delete`."""
         vas_delete(self, timeout=timeout)
+
+    def clone(
+        self,
+        new: str,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> Vas:
+        """Make a VAS of clones of its segments: see `vas_clone`."""
+        from spacejmp.cloning import vas_clone  # which knows what a Vas is
+
+        return vas_clone(self, new, mode=mode, progress=progress, timeout=timeout)
 
     @overload
     def ctl(self, command: VasProperty, *, timeout: float | None = ...) -> Any: ...

@@ -322,6 +322,34 @@ static void test_a_vas_that_is_deleted(void)
     CHECK_OK(sj_vas_delete(&again));
 }
 
+static void test_clones_by_the_functions_of_the_paper(void)
+{
+    struct sj_vid vid, clone;
+    struct sj_sid copy;
+    struct sj_vas_record record;
+    CHECK_OK(sj_vas_create("cloned", 0600, &vid));
+    CHECK_OK(sj_seg_attach(&vid, &reads, SJ_RIGHT_READ));
+    CHECK_OK(sj_vas_clone(&vid, "clone", NULL, NULL, &clone));
+    CHECK_OK(sj_vas_read(&clone, &record));
+    CHECK(record.count == 1 && strcmp(record.segments[0].name, "clone.reads") == 0);
+    CHECK(memcmp(record.segments[0].uuid, reads.uuid, 16) != 0);
+    free(record.segments);
+    CHECK(sj_vas_clone(&vid, "clone", NULL, NULL, &clone) == SJ_EEXISTS);
+    CHECK_OK(sj_seg_clone(&reads, "copy", NULL, NULL, &copy));
+    CHECK(sj_seg_attach(&vid, &copy, SJ_RIGHT_READ) == SJ_EADDRESS); /* at the same base */
+    CHECK(sj_seg_clone(&reads, "copy@1", NULL, NULL, &copy) == SJ_ENAME);
+    CHECK_OK(sj_vas_delete(&vid));
+}
+
+static void test_a_version_cannot_be_part_of_a_vas(void)
+{
+    struct sj_vid vid;
+    struct sj_sid version = reads;
+    strcpy(version.name, "reads@1");
+    CHECK_OK(sj_vas_create("versions", 0600, &vid));
+    CHECK(sj_seg_attach(&vid, &version, SJ_RIGHT_READ) == SJ_ENAME);
+}
+
 static void test_a_segment_is_a_vas(void)
 {
     struct sj_vid vid;
@@ -354,6 +382,8 @@ int main(void)
     test_changes_are_announced();
     test_a_generation_that_is_lost_is_one_that_changes();
     test_a_vas_that_is_deleted();
+    test_clones_by_the_functions_of_the_paper();
+    test_a_version_cannot_be_part_of_a_vas();
     test_a_segment_is_a_vas();
     return 0;
 }
