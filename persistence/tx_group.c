@@ -64,7 +64,8 @@ static void abort_some(struct sj_tx_group *group, uint32_t count)
 {
     for (uint32_t i = count; i > 0; i--) {
         struct sj_segment *segment = group->segment[i - 1];
-        if (segment->tx.depth == 0 || (!group->nested && segment->tx.group != group))
+        if (segment->tx.depth < group->depth[i - 1] ||
+            (!group->nested && segment->tx.group != group))
             continue;
         if (use(group, i - 1) != SJ_OK)
             sj_segment_freeze(segment, SJ_LOST_OUTCOME);
@@ -92,14 +93,27 @@ int sj_tx_group_begin(struct sj_tx_group *group)
             error = sj_tx_begin(group->segment[i]);
         if (error != SJ_OK)
             return give_up(group, i, error);
+        group->depth[i] = sj_tx_depth(group->segment[i]);
         if (!group->nested)
             group->segment[i]->tx.group = group;
     }
     return SJ_OK;
 }
 
+int sj_tx_group_check(const struct sj_tx_group *group)
+{
+    for (uint32_t i = 0; i < group->count; i++)
+        if (sj_tx_depth(group->segment[i]) > group->depth[i])
+            return sj_error(SJ_ENOHOLD,
+                            "a transaction that was begun inside of this one is open in '%s': it "
+                            "ends first",
+                            group->segment[i]->name);
+    return SJ_OK;
+}
+
 void sj_tx_group_abort(struct sj_tx_group *group)
 {
+    SJ_ASSERT(sj_tx_group_check(group) == SJ_OK);
     abort_some(group, group->count);
 }
 
@@ -110,6 +124,13 @@ static bool has_changed(const struct sj_segment *segment)
     return segment->tx.entries.count > 0;
 }
 
+static int refuse_left(const struct sj_segment *segment)
+{
+    return sj_error(SJ_ENOHOLD,
+                    "'%s' is not in the transaction any more: it was left before the end",
+                    segment->name);
+}
+
 /* All but the stores that commit; also says who was changed. */
 static int finish_all(struct sj_tx_group *group, uint32_t *changed)
 {
@@ -117,9 +138,7 @@ static int finish_all(struct sj_tx_group *group, uint32_t *changed)
     for (uint32_t i = 0; i < group->count; i++) {
         struct sj_segment *segment = group->segment[i];
         if (segment->tx.group != group || segment->tx.depth != 1)
-            return sj_error(SJ_ENOHOLD,
-                            "'%s' is not in the transaction any more: it was left before the end",
-                            segment->name);
+            return refuse_left(segment);
         int error = sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : use(group, i);
         if (error == SJ_OK)
             error = sj_tx_finish(segment);
@@ -240,6 +259,9 @@ static int conclude_each(struct sj_tx_group *group)
 static int commit_nested(struct sj_tx_group *group)
 {
     int error = SJ_OK;
+    for (uint32_t i = 0; i < group->count; i++)
+        if (sj_tx_depth(group->segment[i]) < group->depth[i])
+            return give_up(group, group->count, refuse_left(group->segment[i]));
     for (uint32_t i = 0; i < group->count; i++) {
         int failed = sj_tx_commit(group->segment[i]); /* which stores nothing yet */
         error = error == SJ_OK ? failed : error;
@@ -250,9 +272,12 @@ static int commit_nested(struct sj_tx_group *group)
 int sj_tx_group_commit(struct sj_tx_group *group)
 {
     uint32_t changed, decider = 0;
+    int error = sj_tx_group_check(group);
+    if (error != SJ_OK)
+        return error;
     if (group->nested)
         return commit_nested(group);
-    int error = finish_all(group, &changed);
+    error = finish_all(group, &changed);
     if (error == SJ_OK && changed > 1) {
         error = choose_decider(group, &decider);
         if (error == SJ_OK)

@@ -35,6 +35,7 @@ cdef extern from "spacejmp/group.h" nogil:
         sj_tx_group tx
         sj_space *space[64]
 
+    int sj_tx_group_check(const sj_tx_group *group)
     int sj_group_begin(sj_group *group, sj_space **spaces, uint32_t count, const sj_wait *wait)
     int sj_group_commit(sj_group *group)
     int sj_group_abort(sj_group *group)
@@ -105,6 +106,7 @@ cdef class Group:
         if (
             sj_current() is not self.group.space[self.group.tx.count - 1]
             or self.task is not current_task()
+            or sj_tx_group_check(&self.group.tx) != SJ_OK
         ):
             raise HoldError(
                 "a transaction belongs to one thread and one task, and what is entered inside of "

@@ -358,6 +358,7 @@ cdef class Hold:
     cdef bint transaction
     cdef bint doomed
     cdef uint32_t forks
+    cdef uint32_t depth  # of the segment's transactions, with this one
     cdef double timeout
     cdef object task
 
@@ -387,6 +388,7 @@ cdef class Hold:
             if error != SJ_OK:
                 sj_leave(owner.space)
                 raise_error(error)
+            self.depth = sj_tx_depth(owner.space.segment)
         self.space = owner.space
         self.forks = sj_space_forks()
         self.doomed = False
@@ -401,7 +403,11 @@ cdef class Hold:
         if self.forks != sj_space_forks():
             self.space = NULL
             return False  # the child of a fork holds nothing
-        if sj_current() is not space or self.task is not current_task():
+        if (
+            sj_current() is not space
+            or self.task is not current_task()
+            or (self.transaction and sj_tx_depth(space.segment) > self.depth)
+        ):
             raise HoldError(
                 "a hold belongs to one thread and one task, and holds end in the order opposite to "
                 "that in which they began: do not hold a store across an await or a yield; this "

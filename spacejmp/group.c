@@ -122,11 +122,12 @@ int sj_group_begin(struct sj_group *group, struct sj_space *const *spaces, uint3
     return error == SJ_OK ? SJ_OK : leave_after(group, group->tx.count, error);
 }
 
+/* Whether it is what the thread has begun last. */
 static int check_current(const struct sj_group *group)
 {
     const struct sj_space *last = group->space[group->tx.count - 1];
     if (sj_current() == last)
-        return SJ_OK;
+        return sj_tx_group_check(&group->tx);
     return sj_error(SJ_ENOHOLD,
                     "the thread's current space is not '%s': what was entered inside of a "
                     "transaction is left before it ends",

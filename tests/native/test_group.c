@@ -81,6 +81,23 @@ static void groups_that_cannot_be_are_refused(void)
     remove_places();
 }
 
+/* The group undid the inner one's savepoint alone; committing that one failed an assertion. */
+static void what_is_inside_of_a_group_ends_first(void)
+{
+    make_places();
+    struct sj_tx_group outer = group_of(7);
+    CHECK_OK(sj_tx_group_begin(&outer));
+    set(&place[1], 0, 9);
+    CHECK_OK(sj_tx_begin(place[1].segment));
+    CHECK(sj_tx_group_check(&outer) == SJ_ENOHOLD);
+    CHECK(sj_tx_group_commit(&outer) == SJ_ENOHOLD);
+    CHECK(sj_tx_depth(place[0].segment) == 1 && sj_tx_depth(place[1].segment) == 2);
+    CHECK_OK(sj_tx_commit(place[1].segment));
+    CHECK_OK(sj_tx_group_check(&outer));
+    CHECK_OK(sj_tx_group_commit(&outer));
+    remove_places();
+}
+
 static void segments_may_lie_in_different_directories(void)
 {
     char deep[160];
@@ -322,6 +339,7 @@ int main(void)
     groups_commit_and_abort();
     groups_nest();
     groups_that_cannot_be_are_refused();
+    what_is_inside_of_a_group_ends_first();
     segments_may_lie_in_different_directories();
 #ifdef SJ_SEAM
     a_death_at_any_store_leaves_all_or_nothing();

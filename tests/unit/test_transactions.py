@@ -8,7 +8,7 @@ import contextlib
 import os
 import random
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import forked, in_child, kill_inside
@@ -339,3 +339,37 @@ def test_stores_of_different_homes(home: Path, disk_home: Path) -> None:
         kill_inside(die_inside)
         assert values(pair, 0) == [1, 1]
         assert in_child(lambda: values(pair, 0)) == [1, 1]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_group_that_ends_before_what_is_inside_of_it_changes_nothing(
+    stores: Stores, which: int
+) -> None:
+    """It undid the inner one's savepoint, and the process ended at an assertion later."""
+    outer = sj.transaction(*stores)
+    inner: list[Any] = [
+        sj.transaction(*stores),
+        stores[-1].transaction(),  # in the store whose hold is the last one
+        sj.transaction(*stores[1:]),
+    ]
+    with outer:
+        put(stores, 1, 1)
+        with inner[which]:
+            put(stores[-1:], 1, 2)
+            with pytest.raises(sj.HoldError, match="left before it ends"):
+                outer.__exit__(None, None, None)
+            assert values(stores, 1) == [1, 1, 2]
+    assert values(stores, 1) == [1, 1, 2]
+
+
+def test_a_transaction_that_ends_before_a_group_inside_of_it_changes_nothing(
+    stores: Stores,
+) -> None:
+    """It made the group's changes in its own store lasting, whatever became of the group."""
+    with sj.transaction(*stores), stores[-1].transaction() as outer:
+        with sj.transaction(*stores) as inner:
+            put(stores, 1, 1)
+            with pytest.raises(sj.HoldError, match="opposite"):
+                outer.__exit__(None, None, None)
+            inner.abort()
+        assert values(stores, 1) == [None, None, None]
