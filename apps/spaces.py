@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spacejmp.records import Rights
     from spacejmp.vas import Window
+    from spacejmp.vas_stats import SegmentStats
 
 __all__ = ["COMMANDS", "settings_of", "value_of"]
 
@@ -33,6 +34,8 @@ class Property(str, Enum):
     TAG = "tag"
     ISOLATION = "isolation"
     ADDRESS_LIMIT = "address_limit"
+    PAGE_SIZE = "page_size"
+    PREFAULT = "prefault"
 
 
 def settings_of(context: typer.Context) -> Settings:
@@ -67,11 +70,24 @@ def ls(context: typer.Context, as_json: AsJson = False) -> None:
     report.emit_json(found)
 
 
-def show(context: typer.Context, name: VasName, as_json: AsJson = False) -> None:
+def show(
+    context: typer.Context,
+    name: VasName,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Also what its segments take up: it is attached.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a virtual address space: its segments, and what was set."""
-    info = sj.vas_find(name, home=settings_of(context).home).info()
+    home, timeout = settings_of(context)
+    vas = sj.vas_find(name, home=home)
+    info = vas.info()
+    figures = vas.stats(timeout=timeout) if stats else ()
     if as_json:
-        report.emit_json(_facts(info))
+        facts = _facts(info)
+        if stats:
+            facts["stats"] = [each._asdict() for each in figures]
+        report.emit_json(facts)
         return
     limit = report.human_bytes(info.address_limit) if info.address_limit else "none"
     kind = "a store" if info.of_segment else f"{len(info.segments)} segments"
@@ -86,6 +102,24 @@ def show(context: typer.Context, name: VasName, as_json: AsJson = False) -> None
         window = "all" if each.window is None else str(each.window)
         size = report.human_bytes(each.reserved)
         shown.add_row(each.name, report.address(each.base), size, each.rights, window)
+    report.console().print(shown)
+    if stats:
+        _show_stats(figures)
+
+
+def _show_stats(figures: tuple[SegmentStats, ...]) -> None:
+    """Show what segments take up."""
+    columns = ("file", "live", "free", "page", "page tables")
+    shown = report.table("segment", *columns, right=columns)
+    for each in figures:
+        sizes = (
+            each.file_bytes,
+            each.live_bytes,
+            each.free_bytes,
+            each.page_size,
+            each.table_bytes,
+        )
+        shown.add_row(each.name, *map(report.human_bytes, sizes))
     report.console().print(shown)
 
 
@@ -143,7 +177,10 @@ def change(
     what: Annotated[Property, typer.Argument(metavar="PROPERTY", help="What is set.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is to be.")],
 ) -> None:
-    """Set mode (octal), owner (number or user:group), tag, isolation or address_limit (bytes)."""
+    """Set mode (octal), owner (number or user:group), tag, isolation, address_limit (bytes).
+
+    page_size (4096 or huge) and prefault are set in each of its segments.
+    """
     home, timeout = settings_of(context)
     sj.vas_ctl(name, what.value, value_of(what.value, value), home=home, timeout=timeout)
 

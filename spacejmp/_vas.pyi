@@ -18,6 +18,7 @@ class Member(NamedTuple):
     window: int
     lockable: bool
     private: bool
+    parked: bool
 
 class Attached:
     def __init__(self, home: _Path, vid: _Id, rights: int, timeout: float | None) -> None: ...

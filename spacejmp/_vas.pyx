@@ -51,6 +51,7 @@ cdef extern from "spacejmp/vas.h" nogil:
         uint32_t window
         bint lockable
         bint is_private
+        bint parked
 
     int sj_vas_detach(sj_vas *vh, const sj_wait *wait)
     int sj_vas_remove_private(sj_vas *vh, const uint8_t *uuid, const sj_wait *wait)
@@ -104,7 +105,7 @@ cdef extern from "spacejmp/catalog.h" nogil:
 
 WINDOW_ALL = <uint32_t>SJ_WINDOW_ALL
 
-Member = namedtuple("Member", "name uuid base reserved rights window lockable private")
+Member = namedtuple("Member", "name uuid base reserved rights window lockable private parked")
 
 
 cdef int name_id(tuple id, char *name, uint8_t *uuid) except -1:
@@ -355,6 +356,7 @@ cdef class Attached:
                 member.window,
                 bool(member.lockable),
                 bool(member.is_private),
+                bool(member.parked),
             ))
         return found
 

@@ -567,8 +567,10 @@ bool sj_vas_member(struct sj_vas *vas, uint32_t index, struct sj_vas_member *seg
     if (layout == NULL)
         return false;
     bool there = index < layout->count;
-    if (there)
+    if (there) {
         *segment = layout->segment[index];
+        segment->parked = __atomic_load_n(&segment->space->parked, __ATOMIC_RELAXED);
+    }
     sj_reach_end_visit();
     return there;
 }

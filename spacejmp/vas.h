@@ -51,6 +51,7 @@ struct sj_vas_member {
     uint32_t window;
     bool lockable;
     bool is_private; /* attached to this process's handle alone */
+    bool parked; /* its addresses are another one's at the moment; told by sj_vas_member alone */
     struct sj_space *space;
 };
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spacejmp.vas_handle import VasHandle
+    from spacejmp.vas_stats import SegmentStats
 
 __all__ = [
     "Vas",
@@ -38,11 +39,12 @@ __all__ = [
 ]
 
 Window = int | Literal["all", "fit"]
-VasProperty = Literal["mode", "owner", "tag", "isolation", "address_limit"]
+VasProperty = Literal["mode", "owner", "tag", "isolation", "address_limit", "page_size", "prefault"]
 
 _RIGHTS = {"r": 1, "rw": 3}
 _ISOLATIONS = ("shared", "strict")
 _COMMANDS = ("mode", "owner", "tag", "isolation", "address_limit")  # as enum sj_vas_command
+_OF_SEGMENTS = ("page_size", "prefault")  # set in each of them
 
 
 class Vas(Named):
@@ -94,6 +96,14 @@ class Vas(Named):
         from spacejmp.vas_handle import VasHandle  # which knows what a Vas is
 
         return VasHandle.attach(self, rights, timeout)
+
+    def stats(self, *, timeout: float | None = None) -> tuple[SegmentStats, ...]:
+        """What its segments take up: attaches it for that; see `VasHandle.stats`."""
+        handle = self.attach("r", timeout=timeout)
+        try:
+            return handle.stats()
+        finally:
+            handle.detach()
 
     def delete(self, *, timeout: float | None = TIMEOUT) -> None:
         """Remove it: see `vas_delete`."""
@@ -395,11 +405,14 @@ def vas_ctl(
     Parameters
     ----------
     vas : Vas or str
-    command : {"mode", "owner", "tag", "isolation", "address_limit"}
+    command : str
         "mode": permission bits. "owner": a user number, or a pair of user and group. "tag": address
         space identifier for the MMU model, 0 to 4095, 0 for none. "isolation": "shared" or
         "strict", whether its segments leave their addresses when a thread leaves it.
         "address_limit": bytes of addresses that a window may have, whole GiB, 0 for no limit.
+        "page_size", "prefault": those of all segments that it has now (`seg_ctl`), one after the
+        other: after a failure or a crash some have the new value. Read, it is None when they
+        differ.
     value : optional
         What it is to be; left out, what it is is returned.
     home, timeout
@@ -429,15 +442,27 @@ def vas_ctl(
     >>> sj.vas_ctl(vas, "tag")
     7
     """
-    if command not in _COMMANDS:
-        raise InvalidArgumentError(
-            f"command: expected one of {', '.join(map(repr, _COMMANDS))}, found {command!r}"
-        )
+    if command not in _COMMANDS + _OF_SEGMENTS:
+        known = ", ".join(map(repr, _COMMANDS + _OF_SEGMENTS))
+        raise InvalidArgumentError(f"command: expected one of {known}, found {command!r}")
     target = _vas(vas, home)
+    if command in _OF_SEGMENTS:
+        return _of_segments(target, command, value, timeout)
     if value is None:
         return getattr(target.info(), command)
     number = _COMMANDS.index(command)
     core.vas_ctl(target.home, timeout, *target.id, number, _argument(command, value))
+    return None
+
+
+def _of_segments(vas: Vas, command: Any, value: Any, timeout: float | None) -> Any:
+    """Read or change what each segment has by itself."""
+    segments = [Segment(each.name, each.uuid, vas.home) for each in vas.segments]
+    if value is None:
+        found = {segment.ctl(command, timeout=timeout) for segment in segments}
+        return found.pop() if len(found) == 1 else None
+    for segment in segments:
+        segment.ctl(command, value, timeout=timeout)
     return None
 
 

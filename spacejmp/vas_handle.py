@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from spacejmp.records import Rights, VasSegment
     from spacejmp.vas import Vas
+    from spacejmp.vas_stats import SegmentStats
 
 __all__ = [
     "AttachedSegment",
@@ -217,6 +218,39 @@ class VasHandle:
             )
             for each in self._attached.members()
         )
+
+    @property
+    def parked(self) -> frozenset[bytes]:
+        """The uuids of those of its segments whose addresses are another one's at the moment."""
+        return frozenset(each.uuid for each in self._attached.members() if each.parked)
+
+    def stats(self) -> tuple[SegmentStats, ...]:
+        """What its segments take up, ascending by base: bytes of files, and page tables.
+
+        Switches and TLB misses are what a model of the MMU counts (`spacejmp.mmu.model`), for the
+        process as a whole while a thread is inside of a VAS of several segments.
+
+        Raises
+        ------
+        SpaceBusyError
+            Others were changing a segment for longer than the handle's timeout.
+        CorruptError, SegmentDamagedError
+
+        Complexity
+        ----------
+        O(pages of the segments).
+
+        Examples
+        --------
+        >>> vas = sj.vas_create("measured")
+        >>> vas.seg_attach(sj.seg_alloc("measured.all"))
+        >>> [figures] = vas.stats()
+        >>> figures.name, figures.parked, figures.table_bytes
+        ('measured.all', False, 8192)
+        """
+        from spacejmp.vas_stats import stats_of  # which knows what a handle is
+
+        return stats_of(self)
 
     @property
     def windows(self) -> int:

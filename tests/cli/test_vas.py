@@ -52,6 +52,17 @@ def test_a_vas_is_made_joined_shown_and_removed(panel: Path) -> None:
     assert ran(panel, "ls").split() == ["genes", "reads"]
 
 
+def test_what_segments_take_up_is_shown(panel: Path) -> None:
+    ran(panel, "attach", "panel", "genes")
+    [genes] = json.loads(ran(panel, "show", "panel", "--stats", "--json"))["stats"]
+    assert genes["name"] == "genes"
+    assert genes["file_bytes"] == sj.seg_find("genes", home=panel).info().file_bytes
+    assert "stats" not in json.loads(ran(panel, "show", "panel", "--json"))
+    assert "page tables" in ran(panel, "show", "panel", "--stats")
+    ran(panel, "set", "panel", "prefault", "yes")
+    assert sj.seg_ctl("genes", "prefault", home=panel)
+
+
 @pytest.mark.parametrize(
     ("what", "value", "found"),
     [
