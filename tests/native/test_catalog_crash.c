@@ -92,6 +92,8 @@ WRAP(int, flock, (int fd, int operation), (fd, operation), -1, (void)0)
 WRAP(ssize_t, getrandom, (void *data, size_t bytes, unsigned flags), (data, bytes, flags), -1,
      (void)0)
 
+static bool no_unnamed_files;
+
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
@@ -102,6 +104,10 @@ int __wrap_open64(const char *path, int flags, ...)
     bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
     mode_t mode = makes ? va_arg(rest, mode_t) : 0;
     va_end(rest);
+    if (no_unnamed_files && (flags & O_TMPFILE) == O_TMPFILE) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     return fails() ? -1 : __real_open64(path, flags, mode);
 }
 
@@ -373,6 +379,50 @@ static void test_each_call(const struct change *change)
     CHECK(runs > 9 * 20);
 }
 
+/* ------------------------------------------------------------------ temporary files */
+
+struct copies {
+    uint64_t done; /* bytes */
+    int again;     /* how often it was begun anew */
+    bool cleared;
+};
+
+/* The next change clears away what has no name yet, once. */
+static int clear(void *context, uint64_t done, uint64_t total)
+{
+    struct copies *copies = context;
+    copies->again += done < copies->done;
+    copies->done = done;
+    if (done == total && !copies->cleared)
+        CHECK_OK(sj_catalog_tidy(&catalog));
+    copies->cleared = copies->cleared || done == total;
+    return SJ_OK;
+}
+
+/* Copies that have temporary names are made again when somebody has cleared them away. */
+static void test_copies_that_were_cleared_away_are_made_again(void)
+{
+    struct sj_vid made;
+    struct sj_vas_record record;
+    struct copies copies = {0};
+    const struct sj_clone_spec spec = {
+        .name = "other", .durability = SJ_CLONE_KEEPS, .progress = clear, .context = &copies};
+    prepare(false);
+    no_unnamed_files = true;
+    CHECK_OK(sj_catalog_vas_clone(&catalog, &panel, &spec, &made));
+    no_unnamed_files = false;
+    CHECK(copies.again == 1);
+    CHECK_OK(sj_catalog_vas_read(&catalog, "other", made.uuid, &record));
+    CHECK(record.count == 2);
+    for (uint32_t i = 0; i < record.count; i++) {
+        struct sj_segment_info info;
+        CHECK_OK(sj_catalog_seg_find(&catalog, record.segments[i].name, &info));
+        CHECK(memcmp(info.uuid, record.segments[i].uuid, sizeof info.uuid) == 0);
+    }
+    free(record.segments);
+    CHECK(files(false) > 0); /* none of them hidden */
+}
+
 /* ------------------------------------------------------------------ the order of things */
 
 static void test_each_step_is_synced_before_the_next(void)
@@ -425,6 +475,7 @@ int main(void)
     catalog = (struct sj_catalog){test_directory, {.timeout_s = 5.0}};
     test_each_step_is_synced_before_the_next();
     test_new_directories_are_synced();
+    test_copies_that_were_cleared_away_are_made_again();
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
         test_each_call(&changes[i]);
     return 0;
