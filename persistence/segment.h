@@ -148,8 +148,9 @@ SJ_API int sj_segment_close(struct sj_segment *segment, bool last);
 /*
  * Moves the segment's page tables: its mapping is at `to` then, a multiple of 1 GiB like where it
  * is now. Nobody uses its addresses meanwhile. `vacant`: the caller knows that the target
- * is free; else it is reserved first. SJ_EADDRESS: something is there; SJ_ENOMEM; SJ_EDAMAGED: a
- * mapping that has lost pages is not moved. After a failure it is where it was.
+ * is free; else it is reserved first. SJ_EADDRESS: something is there; SJ_ENOMEM; SJ_EDAMAGED:
+ * what has lost pages does not come home. (It makes way, and is zeros then.) After a failure it is
+ * where it was.
  * Coming home, it keeps the range where it was, for the next time. Cost: one system call, two the
  * first time, whatever the size.
  */

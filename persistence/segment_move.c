@@ -109,9 +109,26 @@ static int move_home(struct sj_segment *segment, uint64_t to)
     return error == SJ_OK ? move_plainly(segment, to) : error;
 }
 
+/* What is left of a segment that has lost pages lies in several mappings, which do not move
+ * together, and counts for nothing (loss.h, L2): it is zeros where it goes. */
+static int move_lost(struct sj_segment *segment, uint64_t to)
+{
+    if (!sj_guard_zero(to, segment->reserved)) {
+        int error = sj_segment_failed(segment->name, "mmap");
+        munmap((void *)(uintptr_t)to, segment->reserved);
+        return error;
+    }
+    munmap((void *)(uintptr_t)segment->mapped_at, segment->reserved);
+    segment->backed = 0;
+    segment->frozen = true;
+    return SJ_OK;
+}
+
 int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant)
 {
-    if (sj_segment_is_damaged(segment) && segment->lost_at != SJ_LOST_FORK) /* that has its pages */
+    bool home = to == (uint64_t)(uintptr_t)segment->base;
+    bool lost = sj_segment_is_damaged(segment) && segment->lost_at != SJ_LOST_FORK; /* has all */
+    if (lost && home)
         return sj_segment_lost(segment);
     bool is_ours = segment->left_at == to;
     if (!is_ours)
@@ -120,8 +137,9 @@ int sj_segment_move(struct sj_segment *segment, uint64_t to, bool vacant)
     if (error != SJ_OK)
         return error;
     segment->left_at = 0; /* what is mapped at the target goes, also when the move fails */
-    bool home = to == (uint64_t)(uintptr_t)segment->base;
-    error = home ? move_home(segment, to) : move_plainly(segment, to);
+    error = lost   ? move_lost(segment, to)
+            : home ? move_home(segment, to)
+                   : move_plainly(segment, to);
     if (error != SJ_OK)
         return error;
     segment->mapped_at = to;

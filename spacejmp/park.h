@@ -43,7 +43,8 @@ struct sj_reach;
 /*
  * Brings a space home, moving aside those that are in its way; the caller has it in `active`.
  * `wait` NULL: SJ_EBUSY at once when a thread is active in one of them. SJ_EBUSY, SJ_EINTR,
- * SJ_EADDRESS (something that is not ours lies there), SJ_ENOMEM, SJ_EDAMAGED.
+ * SJ_EADDRESS (something that is not ours lies there), SJ_ENOMEM, SJ_EDAMAGED (it is the space that
+ * has lost bytes, not one in its way).
  */
 int sj_park_home(struct sj_space *space, const struct sj_wait *wait);
 
@@ -51,8 +52,7 @@ int sj_park_home(struct sj_space *space, const struct sj_wait *wait);
  * afterwards, and nothing after a failure. Errors of sj_park_home. */
 int sj_park_home_all(const struct sj_reach *reach, const struct sj_wait *wait);
 
-/* Moves a space aside. SJ_EBUSY when a thread is active in it, SJ_EADDRESS, SJ_ENOMEM,
- * SJ_EDAMAGED. */
+/* Moves a space aside. SJ_EBUSY when a thread is active in it, SJ_EADDRESS, SJ_ENOMEM. */
 int sj_park_aside(struct sj_space *space);
 
 /*

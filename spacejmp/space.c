@@ -325,7 +325,7 @@ static int detach(struct sj_space *space, const struct sj_wait *wait)
         return sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
                         space->segment->name);
     int error = sj_park_claim_home(space, wait);
-    if (error == SJ_OK || error == SJ_EDAMAGED) { /* a damaged one has nothing to be rolled back */
+    if (error == SJ_OK || sj_segment_is_damaged(space->segment)) { /* nothing to be rolled back */
         error = close_space(space);
         sj_park_release();
     }

@@ -74,6 +74,29 @@ def test_a_segment_that_is_cut_short_is_lost_and_no_other_store(
         assert dict(other["t"].items()) == {**ITEMS, 1: b"other"}
 
 
+def test_a_segment_that_is_cut_short_makes_way_for_others_of_its_addresses(home: Path) -> None:
+    """It kept them out, and closing one that was aside read the addresses of the lost one."""
+
+    def use() -> None:
+        stores = [filled(home, name, base=0x4000_0000_0000) for name in ("one", "two", "three")]
+        one, two, three = stores
+        assert len(two["t"]) == len(ITEMS)
+        os.truncate(two.path, 4096)
+        is_lost(lambda: dict(two["t"].items()))
+        change(one)
+        is_lost(lambda: dict(two["t"].items()))
+        three.close()
+        one.check()
+        two.close()
+        one.close()
+
+    in_child(use)
+    for name in ("one", "three"):
+        with sj.open(name, home=home) as store:
+            assert dict(store["t"].items()) == (ITEMS | {1: b"other"} if name == "one" else ITEMS)
+            assert store.check().unverified_pages == 0
+
+
 def test_a_lock_file_that_is_cut_short_ends_the_use_of_its_store_alone(home: Path) -> None:
     def use() -> None:
         store, other = filled(home, "genes"), filled(home, "other")
