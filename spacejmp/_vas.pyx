@@ -65,6 +65,7 @@ cdef extern from "spacejmp/vas.h" nogil:
     bint sj_vas_is_strict(sj_vas *vh)
     bint c_member "sj_vas_member"(sj_vas *vh, uint32_t index, sj_vas_member_t *member)
     int sj_vas_resolve(uint64_t pointer, uint64_t bytes, uint32_t rights, sj_space **space)
+    int sj_vas_copy(uint64_t pointer, void *to, uint64_t bytes)
 
 
 cdef extern from "spacejmp/seg_heap.h" nogil:
@@ -382,6 +383,7 @@ cdef class Attached:
 
     def read(self, uint64_t pointer, uint64_t size):
         cdef sj_space *space = NULL
+        cdef bytes found
         cdef int error
         self.check()
         self.check_current()
@@ -390,7 +392,11 @@ cdef class Attached:
         error = sj_vas_resolve(pointer, size, SJ_RIGHT_READ, &space)
         if error != SJ_OK:
             raise_error(error)
-        return PyBytes_FromStringAndSize(<char *>pointer, <Py_ssize_t>size)
+        found = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+        error = sj_vas_copy(pointer, PyBytes_AS_STRING(found), size)
+        if error != SJ_OK:
+            raise_error(error)
+        return found
 
     def write(self, uint64_t pointer, const uint8_t[::1] data):
         cdef const uint8_t *source = &data[0] if data.shape[0] > 0 else NULL

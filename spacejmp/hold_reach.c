@@ -5,6 +5,8 @@
  */
 #include "spacejmp/reach.h"
 
+#include <string.h>
+
 #include "persistence/loss.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold_thread.h"
@@ -283,4 +285,16 @@ int sj_vas_resolve(uint64_t pointer, uint64_t bytes, uint32_t rights, struct sj_
     return (rights & SJ_RIGHT_WRITE) == 0 || top->mode == SJ_HOLD_WRITE
                ? SJ_OK
                : not_for_writing(top->space);
+}
+
+int sj_vas_copy(uint64_t pointer, void *to, uint64_t bytes)
+{
+    struct sj_space *space;
+    int error = sj_vas_resolve(pointer, bytes, SJ_RIGHT_READ, &space);
+    if (error != SJ_OK)
+        return error;
+    if (bytes > 0)
+        memcpy(to, (const void *)(uintptr_t)pointer, bytes);
+    return SJ_UNLIKELY(sj_segment_is_damaged(space->segment)) ? sj_segment_lost(space->segment)
+                                                              : SJ_OK;
 }

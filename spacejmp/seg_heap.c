@@ -37,13 +37,14 @@ static int find(const struct sj_vas *vas, const void *pointer, struct sj_space *
                : sj_vas_resolve(address(pointer), 1, SJ_RIGHT_READ | SJ_RIGHT_WRITE, space);
 }
 
-/* Ends an operation that has ended with `error`. */
+/* Ends an operation that has ended with `error`. When bytes are lost that is what counts: what was
+ * read of them may have led to any other one. */
 static int leave(struct sj_space *space, int error)
 {
     int left = sj_leave(space);
     if (left == SJ_EBUSY)
         left = sj_return(&patient);
-    return error == SJ_OK ? left : error;
+    return error == SJ_OK || left == SJ_EDAMAGED ? left : error;
 }
 
 /* Ends one that has changed the space. */

@@ -126,5 +126,7 @@ SJ_API bool sj_vas_is_strict(struct sj_vas *vh);
  * reach; SJ_EREADONLY. */
 SJ_API int sj_vas_resolve(uint64_t pointer, uint64_t bytes, uint32_t rights,
                           struct sj_space **space);
+/* Copies them. Errors of sj_vas_resolve; SJ_EDAMAGED: they need not be what was there. */
+SJ_API int sj_vas_copy(uint64_t pointer, void *to, uint64_t bytes);
 
 #endif

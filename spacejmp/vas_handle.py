@@ -380,6 +380,8 @@ class VasHandle:
             The thread is not inside of the VAS.
         InvalidArgumentError
             No segment has them.
+        SegmentDamagedError
+            The segment's file has lost bytes.
         """
         return self._attached.read(pointer, size)
 
