@@ -16,7 +16,6 @@ from libc.string cimport memcpy
 from spacejmp._space cimport (
     SJ_EBUSY,
     SJ_EDAMAGED,
-    SJ_EDETACHED,
     SJ_EINTR,
     SJ_OK,
     path_of,
@@ -30,7 +29,13 @@ from spacejmp._space cimport (
     sj_wait,
 )
 
-from spacejmp.persistence.errors import HoldError, InvalidArgumentError, SpaceBusyError
+from spacejmp.persistence.errors import (
+    DetachedError,
+    HoldError,
+    InvalidArgumentError,
+    NotFoundError,
+    SpaceBusyError,
+)
 
 
 cdef extern from "spacejmp/vas.h" nogil:
@@ -192,7 +197,11 @@ cdef class Attached:
 
     cdef int check(self) except -1:
         """For a thread that is inside: nobody detaches it meanwhile."""
-        return 0 if self.vh is not NULL else raise_error(SJ_EDETACHED)
+        if self.vh is NULL:
+            raise DetachedError(
+                "the VAS has been detached: attach it again with spacejmp.vas_attach()"
+            )
+        return 0
 
     cdef int check_outside(self) except -1:
         if self.closing:
@@ -367,6 +376,8 @@ cdef class Attached:
         cdef void *pointer = NULL
         cdef int error
         self.check()
+        if b"\0" in c_segment:  # C would take what is before it for the name
+            raise NotFoundError(f"there is no segment {segment!r} in the VAS")
         with nogil:
             error = sj_seg_malloc(self.vh, name, size, &pointer)
         if error != SJ_OK:

@@ -28,6 +28,7 @@ __all__ = [
     "Segment",
     "argument_of",
     "home_of",
+    "number_of",
     "seg_alloc",
     "seg_ctl",
     "seg_delete",
@@ -146,19 +147,31 @@ class Segment(Named):
         return seg_ctl(self, command, value, timeout=timeout)
 
 
+def number_of(what: str, value: Any, end: int = 2**64) -> int:
+    """Make a number that C can take, below `end`; TypeError and InvalidArgumentError name it."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        found = type(value).__name__
+        raise TypeError(f"{what}: expected a whole number, found {value!r} ({found})") from None
+    if not 0 <= number < end:
+        raise InvalidArgumentError(f"{what}: expected a number ≥ 0 and < {end}, found {value!r}")
+    return number
+
+
 def argument_of(command: str, value: Any) -> int:
     """Make the number that C takes for the value of a property."""
     if command == "owner":
-        user, group = value if isinstance(value, tuple) else (value, 0xFFFF_FFFF)
-        parts = operator.index(user), operator.index(group)
-        if not all(0 <= part < 2**32 for part in parts):
-            raise InvalidArgumentError(f"owner: expected user and group numbers, found {value!r}")
-        return parts[0] | parts[1] << 32
-    number = operator.index(value)
+        parts = value if isinstance(value, tuple) else (value, 0xFFFF_FFFF)
+        if len(parts) != 2:
+            raise InvalidArgumentError(
+                f"owner: expected a user number, or user and group, found {value!r}"
+            )
+        user, group = (number_of(command, part, 2**32) for part in parts)
+        return user | group << 32
+    number = number_of(command, value)
     if command == "mode":
         check_mode(number)
-    if not 0 <= number < 2**64:
-        raise InvalidArgumentError(f"{command}: expected a number ≥ 0, found {value!r}")
     return number
 
 

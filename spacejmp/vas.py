@@ -11,7 +11,6 @@ one that was deleted, or replaced by another of its name, is a `NotFoundError`.
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import spacejmp._catalog as core
@@ -19,7 +18,16 @@ from spacejmp.home import check_mode
 from spacejmp.names import check_name, resembling
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 from spacejmp.records import Rights, VasInfo, VasSegment
-from spacejmp.segments import TIMEOUT, Home, Named, Segment, argument_of, home_of, segment_of
+from spacejmp.segments import (
+    TIMEOUT,
+    Home,
+    Named,
+    Segment,
+    argument_of,
+    home_of,
+    number_of,
+    segment_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +174,8 @@ class Vas(Named):
                     f"{resembling(segment, sorted(known))}"
                 )
             uuid, name = known[segment], segment
+        elif not isinstance(segment, Segment | VasSegment):
+            raise TypeError(f"expected a segment, or its name, found {segment!r}")
         else:
             uuid, name = segment.uuid, segment.name
         core.seg_detach(self.home, timeout, self.id, (name, uuid))
@@ -203,12 +213,12 @@ def _window(window: Window) -> int:
         return core.WINDOW_ALL
     if window == "fit":
         return core.WINDOW_FIT
-    number = operator.index(window)
-    if not 0 <= number < 65536:
-        raise InvalidArgumentError(
+    try:
+        return number_of("window", window, 65536)
+    except (TypeError, InvalidArgumentError) as error:
+        raise type(error)(
             f"window: expected 'all', 'fit' or a number from 0 to 65535, found {window!r}"
-        )
-    return number
+        ) from None
 
 
 def _vas(vas: Vas | str, home: Home) -> Vas:

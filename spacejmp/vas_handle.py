@@ -21,7 +21,8 @@ from spacejmp.persistence.errors import (
     NotFoundError,
     StructureTypeError,
 )
-from spacejmp.segments import Segment, segment_of
+from spacejmp.records import VasSegment
+from spacejmp.segments import Segment, number_of, segment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from spacejmp.records import Rights, VasSegment
+    from spacejmp.records import Rights
     from spacejmp.vas import Vas
     from spacejmp.vas_stats import SegmentStats
 
@@ -337,12 +338,8 @@ class VasHandle:
         """
         if rights not in _RIGHTS:
             raise InvalidArgumentError(f"rights: expected 'r' or 'rw', found {rights!r}")
-        if window != "all" and not 0 <= window < 65536:
-            raise InvalidArgumentError(
-                f"window: expected 'all' or a number from 0 to 65535, found {window!r}"
-            )
         named = segment_of(segment, self.vas.home)
-        where = core.WINDOW_ALL if window == "all" else window
+        where = core.WINDOW_ALL if window == "all" else number_of("window", window, 65536)
         self._attached.add_private(named.home, named.id, _RIGHTS[rights], where)
 
     def seg_detach(self, segment: Segment | VasSegment | AttachedSegment | str) -> None:
@@ -358,6 +355,8 @@ class VasHandle:
             if not found:
                 raise NotFoundError(f"VAS {self.name!r} has no private segment {segment!r}")
             self._attached.remove_private(found[0])
+        elif not isinstance(segment, Segment | VasSegment | AttachedSegment):
+            raise TypeError(f"expected a segment, or its name, found {segment!r}")
         else:
             self._attached.remove_private(segment.uuid)
 
@@ -365,11 +364,11 @@ class VasHandle:
 
     def malloc(self, segment: str, size: int) -> int:
         """Allocate memory in a segment: see `seg_malloc`."""
-        return self._attached.malloc(segment, size)
+        return self._attached.malloc(segment, number_of("size", size))
 
     def free(self, pointer: int) -> None:
         """Give memory back: see `seg_free`."""
-        self._attached.free(pointer)
+        self._attached.free(number_of("pointer", pointer))
 
     def read(self, pointer: int, size: int) -> bytes:
         """The bytes at an address, if all of them can be reached.
@@ -383,7 +382,7 @@ class VasHandle:
         SegmentDamagedError
             The segment's file has lost bytes.
         """
-        return self._attached.read(pointer, size)
+        return self._attached.read(number_of("pointer", pointer), number_of("size", size))
 
     def write(self, pointer: int, data: Buffer) -> None:
         """Store bytes into memory of `malloc`, as one atomic operation.
@@ -400,7 +399,7 @@ class VasHandle:
         ----------
         As that of the segment's store: all or nothing, with the transaction if one is open.
         """
-        self._attached.write(pointer, memoryview(data).cast("B"))
+        self._attached.write(number_of("pointer", pointer), memoryview(data).cast("B"))
 
     def change(self, pointer: int, size: int) -> None:
         """Announce that bytes of `malloc` are going to be stored to directly, as with ctypes.
@@ -413,7 +412,7 @@ class VasHandle:
         HoldError, ReadOnlyError, InvalidArgumentError
             As `write`; durability "power" needs a transaction.
         """
-        self._attached.change(pointer, size)
+        self._attached.change(number_of("pointer", pointer), number_of("size", size))
 
     @property
     def roots(self) -> VasRoots:
@@ -474,7 +473,7 @@ class VasRoots(MutableMapping[str, int]):
             ) from None
 
     def __setitem__(self, name: str, pointer: int) -> None:
-        self._handle._attached.root_set(check_root_name(name), pointer)
+        self._handle._attached.root_set(check_root_name(name), number_of("pointer", pointer))
 
     def __delitem__(self, name: str) -> None:
         self._handle._attached.root_remove(check_root_name(name))
@@ -499,13 +498,15 @@ class VasRoots(MutableMapping[str, int]):
 
 
 def _window(window: int) -> int:
-    if not 0 <= window < 1 << 32:
-        raise InvalidArgumentError(f"window: expected a number ≥ 0, found {window!r}")
-    return window
+    return number_of("window", window, 1 << 32)
 
 
 def switch(to: VasHandle | None, window: int, timeout: float | None) -> VasHandle | None:
     """Switch, and return what the thread was in before: see `vas_switchm`."""
+    if not (to is None or isinstance(to, VasHandle)):
+        raise TypeError(
+            f"expected what vas_attach has returned, or None for the initial space, found {to!r}"
+        )
     attached = None if to is None else to._attached
     return _handles.get(core.switch(attached, _window(window), timeout))
 

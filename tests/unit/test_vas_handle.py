@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import in_child
@@ -389,6 +389,25 @@ def test_a_model_follows_a_thread_into_a_vas(vh: sj.VasHandle) -> None:
         with vh, store.read():
             pass
     assert model.events.switched >= 6
+
+
+def test_what_is_no_handle_and_one_that_is_detached_are_told(vas: Any) -> None:
+    """It was an AttributeError, and the advice to open a store again."""
+    wrong: Any
+    for wrong in (vas, vas.name, 1):
+        with pytest.raises(TypeError, match="expected what vas_attach has returned"):
+            sj.vas_switch(wrong)
+    vh = vas.attach()
+    for wrong in ("fit", None, 1.5):
+        with pytest.raises(TypeError, match="window: expected a whole number"):
+            vh.seg_attach("nodes", window=wrong)
+        with pytest.raises(TypeError, match="window: expected a whole number"):
+            sj.vas_switch(vh, wrong)
+    with pytest.raises(TypeError, match="expected a segment, or its name"):
+        vh.seg_detach(None)
+    vh.detach()
+    with pytest.raises(sj.DetachedError, match=r"vas_attach\(\)"):
+        sj.vas_switch(vh)
 
 
 def test_a_segment_that_is_cut_short_is_noticed(vh: sj.VasHandle, home: Path) -> None:

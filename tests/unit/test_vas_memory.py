@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import in_child
@@ -31,6 +31,23 @@ def vh(vas: sj.Vas) -> Iterator[sj.VasHandle]:
     yield handle
     sj.vas_switch(None)
     handle.detach()
+
+
+def test_arguments_that_c_would_cut_are_refused(vh: Any) -> None:
+    """A name was taken up to its first NUL, and a number with a fraction without that."""
+    with vh:
+        with pytest.raises(sj.NotFoundError, match="no segment"):
+            vh.malloc("nodes\0edges", 8)
+        for wrong in (1.5, None, "8"):
+            with pytest.raises(TypeError, match="size: expected a whole number"):
+                vh.malloc("nodes", wrong)
+        for wrong in (-1, 1 << 64):
+            with pytest.raises(sj.InvalidArgumentError, match="size: expected a number"):
+                vh.malloc("nodes", wrong)
+            with pytest.raises(sj.InvalidArgumentError, match="pointer: expected a number"):
+                vh.read(wrong, 8)
+        with pytest.raises(TypeError, match="pointer: expected a whole number"):
+            vh.roots["it"] = None
 
 
 def test_pointers_lead_from_segment_to_segment(vh: sj.VasHandle, vas: sj.Vas) -> None:

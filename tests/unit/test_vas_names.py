@@ -276,9 +276,21 @@ def test_rights_and_windows_are_checked() -> None:
     for wrong in ({"rights": "w"}, {"window": -1}, {"window": 65536}):
         with pytest.raises(sj.InvalidArgumentError, match=f"{next(iter(wrong))}: expected"):
             vas.seg_attach("genes", **wrong)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="window: expected 'all', 'fit' or a number"):
         vas.seg_attach("genes", window="all of them")  # type: ignore[arg-type]
     assert vas.segments == ()
+
+
+def test_arguments_of_a_wrong_type_are_named() -> None:
+    """There were errors such as "'NoneType' object has no attribute 'uuid'"."""
+    vas: Any = sj.vas_create("panel")
+    for command in ("mode", "owner", "tag", "address_limit"):
+        with pytest.raises(TypeError, match=f"{command}: expected a whole number, found 'x'"):
+            vas.ctl(command, "x")
+    with pytest.raises(sj.InvalidArgumentError, match="owner: expected a user number, or"):
+        vas.ctl("owner", (1, 2, 3))
+    with pytest.raises(TypeError, match="expected a segment, or its name"):
+        vas.seg_detach(None)
 
 
 def test_the_mode_of_a_segment_is_that_of_all_its_files(home: Path) -> None:
