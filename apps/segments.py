@@ -45,7 +45,7 @@ def create(
         str | None, typer.Option(metavar="ADDRESS", help="Its address; chosen when left out.")
     ] = None,
     reserve: Annotated[
-        str, typer.Option(metavar="BYTES", help="Addresses that belong to it, whole GiB.")
+        str, typer.Option(metavar="BYTES", help="Addresses that belong to it, whole GiB, as 64G.")
     ] = str(64 << 30),
 ) -> None:
     """Make a segment, which is an empty store too."""
@@ -85,7 +85,7 @@ def change(
     what: Annotated[Property, typer.Argument(metavar="PROPERTY", help="What is set.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is to be.")],
 ) -> None:
-    """Set mode (octal), owner, lockable, growth_limit, page_size (4096 or huge), prefault."""
+    """Set mode (octal), owner, lockable, growth_limit (64M), page_size (4096, huge), prefault."""
     home, timeout = settings_of(context)
     sj.seg_ctl(name, what.value, value_of(what.value, value), home=home, timeout=timeout)
 

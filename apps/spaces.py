@@ -10,6 +10,7 @@ import typer
 
 import spacejmp as sj
 from spacejmp.apps import report
+from spacejmp.apps.amounts import parse_size
 from spacejmp.apps.exits import CommandError, describe
 from spacejmp.apps.settings import AsJson, Settings, Yes, confirm
 
@@ -177,12 +178,21 @@ def change(
     what: Annotated[Property, typer.Argument(metavar="PROPERTY", help="What is set.")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What it is to be.")],
 ) -> None:
-    """Set mode (octal), owner (number or user:group), tag, isolation, address_limit (bytes).
+    """Set mode (octal), owner (numbers: UID or UID:GID), tag, isolation or address_limit (64G).
 
-    page_size (4096 or huge) and prefault are set in each of its segments.
+    page_size (4K or huge) and prefault are set in each of its segments.
     """
     home, timeout = settings_of(context)
     sj.vas_ctl(name, what.value, value_of(what.value, value), home=home, timeout=timeout)
+
+
+_SIZES = ("address_limit", "growth_limit", "page_size", "--reserve")
+_WANTED = {
+    "mode": "an octal number such as 640",
+    "owner": "the number of a user, or of a user and a group such as 1000:100",
+    "lockable": "yes or no",
+    "prefault": "yes or no",
+}
 
 
 def value_of(what: str, text: str) -> Any:
@@ -198,7 +208,10 @@ def value_of(what: str, text: str) -> Any:
             return (int(user), int(group)) if colon else int(user)
         return int(text, 8) if what == "mode" else int(text, 0)
     except ValueError:
-        raise CommandError(f"{what}: expected a number, found {text!r}") from None
+        if what in _SIZES:
+            return parse_size(what, text)
+        wanted = _WANTED.get(what, "a number")
+        raise CommandError(f"{what}: expected {wanted}, found {text!r}") from None
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

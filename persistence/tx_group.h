@@ -85,13 +85,13 @@ struct sj_tx_group {
  */
 SJ_API int sj_tx_group_begin(struct sj_tx_group *group);
 
-/* SJ_ENOHOLD when a transaction that was begun inside of the group, in one of its segments, is still
- * open: that ends first. Changes nothing. */
+/* SJ_ENOHOLD when a transaction that was begun inside of the group, in one of its segments, is
+ * still open: that ends first. Changes nothing. */
 SJ_API int sj_tx_group_check(const struct sj_tx_group *group);
 
 /*
- * Commits all. SJ_ENOHOLD: sj_tx_group_check, and nothing has changed; or one of them is not in the transaction any more. SJ_EFULL, SJ_ENOMEM,
- * SJ_EINVAL (their files lie too far apart), SJ_EBUSY (all have a record whose members are not
+ * Commits all. SJ_ENOHOLD: sj_tx_group_check, and nothing has changed; or one of them is not in
+ * the transaction any more. SJ_EFULL, SJ_ENOMEM, SJ_EINVAL (their files lie too far apart), SJ_EBUSY (all have a record whose members are not
  * through): all are rolled back. SJ_EDAMAGED: one has lost bytes: the others are rolled back; or
  * committed if it was decided, and then the damaged one is so when it is recovered.
  */

@@ -70,6 +70,7 @@ def test_what_segments_take_up_is_shown(panel: Path) -> None:
         ("tag", "0x10", 16),
         ("isolation", "strict", "strict"),
         ("address_limit", str(GIB), GIB),
+        ("address_limit", "2G", 2 * GIB),
     ],
 )
 def test_properties_are_set(panel: Path, what: str, value: str, found: object) -> None:
@@ -157,3 +158,19 @@ def test_failures_of_segments_are_told(panel: Path, code: int, arguments: tuple[
     assert result.exit_code == code, result.output
     assert result.stderr.startswith("spacejmp: ")
     assert "Traceback" not in result.output
+
+
+def test_sizes_have_units_and_what_is_expected_is_said(panel: Path) -> None:
+    """`--reserve 2G` was "expected a number", which `gups --window-bytes 2G` was not."""
+    ran(panel, "create", "heap", "--reserve", "2G", group="seg")
+    ran(panel, "set", "heap", "growth_limit", "4M", group="seg")
+    shown = json.loads(ran(panel, "show", "heap", "--json", group="seg"))
+    assert (shown["reserved_bytes"], shown["growth_limit"]) == (2 * GIB, 4 << 20)
+    for what, value, expected in (
+        ("growth_limit", "much", "bytes such as 32M"),
+        ("owner", "nobody:nogroup", "1000:100"),
+        ("lockable", "maybe", "yes or no"),
+        ("mode", "999", "octal"),
+    ):
+        failed = run(panel, "set", "heap", what, value, group="seg")
+        assert (failed.exit_code, expected in failed.stderr) == (2, True), failed.stderr
