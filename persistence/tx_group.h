@@ -65,13 +65,14 @@
 
 #define SJ_TX_GROUP_MAX 64
 
-/* The caller fills in all but `nested` and `depth`, and keeps it where it is from begin to commit or
- * abort. */
+/* The caller fills in all but `nested` and `depth`, and keeps it where it is from begin to commit
+ * or abort. */
 struct sj_tx_group {
     struct sj_segment *segment[SJ_TX_GROUP_MAX]; /* different ones */
     uint32_t count;
-    bool nested;                     /* inside of another one: a savepoint in each */
-    uint32_t depth[SJ_TX_GROUP_MAX]; /* of each segment's transactions, with this one */
+    bool nested; /* inside of another one: a savepoint in each */
+    /* Of transactions that are open in each segment, with this one. */
+    uint32_t depth[SJ_TX_GROUP_MAX];
     /* Before the addresses of segment `number` are used, and then no others; NULL: all can be. */
     int (*use)(void *context, uint32_t number);
     void *context;
@@ -85,14 +86,15 @@ struct sj_tx_group {
  */
 SJ_API int sj_tx_group_begin(struct sj_tx_group *group);
 
-/* SJ_ENOHOLD when a transaction that was begun inside of the group, in one of its segments, is
- * still open: that ends first. Changes nothing. */
+/* SJ_ENOHOLD when a transaction that was begun inside of the group, in one of its segments, is open
+ * still: that ends first. Changes nothing. */
 SJ_API int sj_tx_group_check(const struct sj_tx_group *group);
 
 /*
- * Commits all. SJ_ENOHOLD: sj_tx_group_check, and nothing has changed; or one of them is not in
- * the transaction any more. SJ_EFULL, SJ_ENOMEM, SJ_EINVAL (their files lie too far apart), SJ_EBUSY (all have a record whose members are not
- * through): all are rolled back. SJ_EDAMAGED: one has lost bytes: the others are rolled back; or
+ * Commits all. SJ_ENOHOLD: sj_tx_group_check, and nothing has changed; or one of them is not in the
+ * transaction any more. Then, and for SJ_EFULL, SJ_ENOMEM, SJ_EINVAL (their files lie too far
+ * apart), SJ_EBUSY (all have a record whose members are not through): all are rolled back.
+ * SJ_EDAMAGED: one has lost bytes: the others are rolled back; or
  * committed if it was decided, and then the damaged one is so when it is recovered.
  */
 SJ_API int sj_tx_group_commit(struct sj_tx_group *group);
