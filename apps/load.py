@@ -62,6 +62,7 @@ class Form(str, Enum):
     CSV = "csv"
     TSV = "tsv"
     JSONL = "jsonl"
+    MSGPACK = "msgpack"
 
 
 class OnDuplicate(str, Enum):
@@ -84,6 +85,11 @@ class Target(NamedTuple):
     value_column: str | None
     types: bool
     durability: Durability | None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether keys and values are text that the codecs are to read."""
+        return self.form in ("csv", "tsv")
 
 
 class Counts:
@@ -141,7 +147,7 @@ class Loader:
             target = self._target
             keys, values = target.key_codec, target.value_codec
             if target.tree not in self.store:
-                plain = "any" if target.form == "jsonl" or target.types else "str"
+                plain = "any" if not target.is_text or target.types else "str"
                 keys, values = keys or plain, values or "any"
             made = open_structure(self.store, target.tree, keys, values, hashed=target.hashed)
             if made.value not in ("any", "pickle") and target.value_column is None:
@@ -150,7 +156,7 @@ class Loader:
                     f"to say which, found none"
                 )
             self._mapping = made
-            if target.form != "jsonl":
+            if target.is_text:
                 self._read_key = _key_reader(made.key, target.types)
                 if target.value_column is not None:
                     self._read_value = _value_reader(made.value, target.types)
@@ -213,7 +219,7 @@ def load(
     context: typer.Context,
     name: StoreName,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help=".csv, .tsv or .jsonl, also .gz; - is stdin.")
+        str, typer.Argument(metavar="FILE", help=".csv, .tsv, .jsonl, .msgpack; .gz; - is stdin.")
     ],
     key: Annotated[str, typer.Option("--key", metavar="COLUMN", help="Has the keys.")],
     value: Annotated[
@@ -227,7 +233,9 @@ def load(
     hashed: Annotated[bool, typer.Option("--hash", help="Make a hash map, not a B-tree.")] = False,
     key_codec: Annotated[
         KeyCodec | None,
-        typer.Option(help="Key codec of a new structure; else str, any for jsonl and --types."),
+        typer.Option(
+            help="Key codec of a new structure; else str, or any (jsonl, msgpack, --types)."
+        ),
     ] = None,
     value_codec: Annotated[
         ValueCodec | None, typer.Option(help="Value codec of a new structure; else any.")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a CSV, TSV or JSON-lines file, one after the other.
+"""Rows of a CSV, TSV, JSON-lines or msgpack file, one after the other.
 
-The file is never read whole: a line at a time, from a file, a gzip file (``.gz``) or stdin.
-Whatever is wrong with it is a `RowError` that names the file and the line.
+The file is never read whole: a line or an object at a time, from a file, a gzip file (``.gz``) or
+stdin. Whatever is wrong with it is a `RowError` that names the file and the line (msgpack: the
+object).
 
 ========  ======================================================================================
 format    a row
@@ -10,9 +11,10 @@ format    a row
 csv       RFC 4180: fields between commas, quoted with ``"``; first row: the names of the columns
 tsv       fields between tabs, quotes are ordinary characters; first row likewise
 jsonl     one JSON object a line
+msgpack   one map after the other
 ========  ======================================================================================
 
-All are UTF-8, with or without a byte order mark; blank lines are skipped.
+Text is UTF-8, with or without a byte order mark; blank lines are skipped.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Row", "RowError", "Source", "infer", "open_source", "rows_of"]
 
-FORMATS = ("csv", "tsv", "jsonl")
+FORMATS = ("csv", "tsv", "jsonl", "msgpack")
+MSGPACK_BYTES = 256 << 10
 LINE_BYTES_MAX = 64 << 20
 """A longer line is no text file: it would be read whole."""
 
@@ -85,15 +88,27 @@ class Source:
         """Bytes of `raw` that have been read."""
         return self._bytes if self.total is None else self._raw.tell()
 
+    def read(self, size: int) -> bytes:
+        """Give up to so many bytes; none at the end."""
+        with self._whole_gzip():
+            part = self._plain.read(size)
+        self._bytes += len(part)
+        return part
+
+    @contextmanager
+    def _whole_gzip(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, zlib.error, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise RowError(self, 0, f"expected a whole gzip file, found: {error}") from None
+
     def lines(self) -> Iterator[str]:
         """Give the lines, line ends included."""
         while True:
-            try:
+            with self._whole_gzip():
                 line = self._plain.readline(LINE_BYTES_MAX + 1)
-            except (EOFError, zlib.error, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                raise RowError(self, 0, f"expected a whole gzip file, found: {error}") from None
             if not line:
                 return
             self.lines_read += 1
@@ -118,7 +133,9 @@ def format_of(path: str) -> str | None:
     """Tell the format of a file by its name; None: it does not say."""
     stem = path.lower().removesuffix(".gz")
     suffix = os.path.splitext(stem)[1][1:]
-    return {"ndjson": "jsonl", "tab": "tsv"}.get(suffix, suffix if suffix in FORMATS else None)
+    return {"ndjson": "jsonl", "tab": "tsv", "mpk": "msgpack"}.get(
+        suffix, suffix if suffix in FORMATS else None
+    )
 
 
 @contextmanager
@@ -151,7 +168,7 @@ def rows_of(
     Parameters
     ----------
     source : Source
-    form : {"csv", "tsv", "jsonl"}
+    form : {"csv", "tsv", "jsonl", "msgpack"}
     key : str
         The column, or member, that has the keys.
     value : str or None
@@ -166,6 +183,8 @@ def rows_of(
     """
     if form == "jsonl":
         return _objects(source, key, value)
+    if form == "msgpack":
+        return _maps(source, key, value)
     return _records(source, form, key, value, convert)
 
 
@@ -236,12 +255,7 @@ def _objects(source: Source, key: str, value: str | None) -> Iterator[Row]:
             raise RowError(source, line, f"expected a JSON object in one line: {error}") from None
         if type(found) is not dict:
             raise RowError(source, line, f"expected a JSON object, found {type(found).__name__}")
-        for name, option in ((key, "--key"), (value, "--value")):
-            if name is not None and name not in found:
-                members = ", ".join(map(repr, list(found)[:12])) or "none"
-                raise RowError(
-                    source, line, f"expected a member {name!r} ({option}), found {members}"
-                )
+        _check_members(source, line, found, key, value)
         try:
             its_key = key_from_json(found[key])
             if value is None:
@@ -251,6 +265,43 @@ def _objects(source: Source, key: str, value: str | None) -> Iterator[Row]:
                 yield Row(its_key, from_json(found[value]), line)
         except ValueError as error:
             raise RowError(source, line, str(error)) from None
+
+
+def _check_members(
+    source: Source, line: int, found: dict[Any, Any], key: str, value: str | None
+) -> None:
+    for name, option in ((key, "--key"), (value, "--value")):
+        if name is not None and name not in found:
+            members = ", ".join(map(repr, list(found)[:12])) or "none"
+            raise RowError(source, line, f"expected a member {name!r} ({option}), found {members}")
+
+
+def _maps(source: Source, key: str, value: str | None) -> Iterator[Row]:
+    import msgpack  # costs more time than a `get`
+
+    unpacker = msgpack.Unpacker(
+        strict_map_key=False, timestamp=3, max_buffer_size=2 * LINE_BYTES_MAX
+    )
+    number = fed = whole = 0
+    try:
+        while part := source.read(MSGPACK_BYTES):
+            unpacker.feed(part)
+            fed += len(part)
+            for found in unpacker:
+                number += 1
+                whole = unpacker.tell()
+                if type(found) is not dict:
+                    what = type(found).__name__
+                    raise RowError(source, number, f"expected a map, found {what}")
+                _check_members(source, number, found, key, value)
+                its_key = found.pop(key) if value is None else found[key]
+                yield Row(its_key, found if value is None else found[value], number)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise RowError(source, number + 1, f"expected a msgpack map: {error}") from None
+    if whole != fed:
+        raise RowError(
+            source, number + 1, "expected a whole msgpack map, found the end of the file"
+        )
 
 
 _NUMBER_MAX = 4000  # digits; Python refuses somewhat longer ones

@@ -16,8 +16,10 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, overload
 
 from spacejmp.structures._btree import ITEMS, KEYS, VALUES, BTreeCore
+from spacejmp.structures._codec import encode_key
 
 if TYPE_CHECKING:
+    from sortedcontainers import SortedDict
     from typing_extensions import Self
 
     from spacejmp.structures.store import Store
@@ -172,6 +174,23 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
     def keys(self) -> SortedKeysView:
         """A live view of the keys."""
         return SortedKeysView(self)
+
+    def copy(self) -> SortedDict[Any, Any]:
+        """Make a `sortedcontainers.SortedDict` of all items, in memory, as they are at one moment.
+
+        Its keys have the order of the tree's, also those of several types (codec "any").
+
+        Complexity
+        ----------
+        O(n) time and memory.
+        """
+        from sortedcontainers import SortedDict
+
+        with self.store.read():
+            items = list(self.items())
+        if self.key != "any":
+            return SortedDict(items)
+        return SortedDict(lambda key: encode_key("any", key)[0], items)
 
     def items(self) -> SortedItemsView:
         """A live view of the (key, value) pairs."""

@@ -84,6 +84,11 @@ class HashMap(HashMapCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # u
     def __iter__(self) -> Iterator[Any]:
         return self._iterate(KEYS)
 
+    def copy(self) -> dict[Any, Any]:
+        """Make a dict of all items, in memory, as they are at one moment. O(n)."""
+        with self.store.read():
+            return dict(self.items())
+
     def items(self) -> ItemsView[Any, Any]:
         """A live view of the (key, value) pairs."""
         return _Items(self)

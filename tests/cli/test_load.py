@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgpack
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -319,6 +321,37 @@ def test_a_load_that_is_killed_leaves_whole_batches_and_can_be_done_again(home: 
     text = "k,v\n" + "".join(f"{at},{at}\n" for at in range(20_000))
     assert loaded(home, *PLAIN, stdin=text)["replaced"] == len(there)
     assert len(tree_of(home)) == 20_000
+
+
+def test_msgpack_maps_are_rows(home: Path, tmp_path: Path) -> None:
+    when = dt.datetime(2026, 1, 2, tzinfo=dt.timezone.utc)
+    rows = [{"k": n, "raw": b"\xff" * n, "when": when, "list": [1.5, None]} for n in range(3000)]
+    packed = b"".join(msgpack.packb(row, datetime=True) for row in rows)
+    file = tmp_path / "t.msgpack.gz"
+    file.write_bytes(gzip.compress(packed))
+    assert loaded(home, file, "--key=k")["rows"] == 3000
+    loaded(home, "-", "--format=msgpack", "--tree=u", "--key=k", "--value=raw", stdin=packed)
+    with sj.open("s", "r", home=home) as store:
+        assert dict(store["t"].items()) == {
+            row["k"]: {name: row[name] for name in ("raw", "when", "list")} for row in rows
+        }
+        assert store["u"][3] == b"\xff" * 3
+
+
+@pytest.mark.parametrize(
+    ("packed", "says"),
+    [
+        (b"\x81\xa1k\x01\x05", "stdin:2: expected a map, found int"),
+        (b"\x81\xa1k\x01\x82\xa1k", "stdin:2: expected a whole msgpack map, found the end"),
+        (b"\x81\xa1k\x01\xc1", "stdin:2: expected a msgpack map: "),
+        (b"\x81\xa1k\xa1\xff", "stdin:1: expected a msgpack map: "),
+        (b"\x81\xa1x\x01", "stdin:1: expected a member 'k' (--key), found 'x'"),
+        (b"\x81\xa1k\xc7\x01\x05\x00", "stdin:1: "),
+    ],
+)
+def test_msgpack_that_is_damaged_names_the_object(home: Path, packed: bytes, says: str) -> None:
+    message, _ = refused(home, "-", "--format=msgpack", "--tree=t", "--key=k", stdin=packed)
+    assert message.startswith(says)
 
 
 def test_ctrl_c_waits_until_what_is_committed_is_counted() -> None:

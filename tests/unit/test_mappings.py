@@ -353,6 +353,24 @@ def test_a_process_writes_what_it_has_open_for_reading_too(home: Path) -> None:
             pass
 
 
+def test_a_copy_is_in_memory_and_has_the_order_of_the_tree(home: Path) -> None:
+    with sj.open("genes", home=home) as store:
+        tree, table = store.btree("any"), store.hashmap("map", key="int")
+        tree.update({(1, "a"): 1, None: 2, 3: 4, "z": 5, b"q": 6, 2.5: 7})
+        table.update({5: "five", 1: "one"})
+        copy, plain = tree.copy(), table.copy()
+        assert type(plain) is dict
+        assert plain == {5: "five", 1: "one"}
+        assert list(copy.items()) == list(tree.items())
+        copy[1] = 0
+        assert copy.peekitem(1) == (1, 0)
+        assert 1 not in tree
+        numbers = store.btree("numbers", key="float")
+        numbers.update({2.5: 1, -1.0: 2})
+        assert list(numbers.copy()) == [-1.0, 2.5]
+    assert next(iter(copy)) is None
+
+
 # --- iterators and views are live ---------------------------------------------------------------
 
 
