@@ -22,8 +22,9 @@
 #define PUT_FAULT (GET_FAULT | BIT(SJ_EFULL) | BIT(SJ_ETOOBIG))
 #define OPEN_FAULT                                                                                 \
     (ANY_FAULT | BIT(SJ_EFORMAT) | BIT(SJ_EVERSION) | BIT(SJ_ETRUNCATED) | BIT(SJ_EUNCLEAN) |      \
-     BIT(SJ_ENOMEM) | BIT(SJ_EFULL) |                                                              \
-     BIT(SJ_EINVAL)) /* EINVAL: a durability that the filesystem does not have */
+     BIT(SJ_ENOMEM) | BIT(SJ_EFULL) | BIT(SJ_EINDOUBT) |                                           \
+     BIT(SJ_EREADONLY) | /* a vote; a version, which never changes */                              \
+     BIT(SJ_EINVAL))     /* a durability that the filesystem does not have */
 
 struct user {
     struct fuzz_use *use;
