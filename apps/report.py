@@ -29,6 +29,7 @@ __all__ = [
     "is_terminal",
     "key_style",
     "line",
+    "moment",
     "table",
 ]
 
@@ -93,6 +94,13 @@ def human_bytes(size: int) -> str:
         if amount < 1000 or unit == "TiB":
             return f"{amount:.1f} {unit}"
     raise AssertionError("the loop ends at TiB")
+
+
+def moment(ns: int) -> str:
+    """Write a time, in nanoseconds since 1970, as ISO 8601 with the zone of this machine."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(ns // 10**9).astimezone().isoformat(timespec="seconds")
 
 
 def address(value: int) -> str:

@@ -46,9 +46,12 @@ def settings_of(context: typer.Context) -> Settings:
 
 def _facts(info: sj.VasInfo) -> dict[str, Any]:
     """Say what is known of a VAS, for JSON."""
+    facts = info._asdict()
+    del facts["created_ns"]
     return {
-        **info._asdict(),
+        **facts,
         "uuid": info.uuid.hex(),
+        "created": report.moment(info.created_ns),
         "mode": f"{info.mode:#o}",
         "segments": [{**each._asdict(), "uuid": each.uuid.hex()} for each in info.segments],
     }

@@ -89,17 +89,11 @@ def _entry(stores: sj.Catalog, name: str) -> dict[str, Any]:
         entry["uuid"] = record.uuid.hex()
         entry["base"] = record.segment.base
         entry["reserved_bytes"] = record.segment.reserved
-        entry["created"] = _when(record.created_ns)
+        entry["created"] = report.moment(record.created_ns)
         entry["file_bytes"] = os.stat(path).st_size
     except (sj.SpaceJmpError, OSError) as error:
         entry["error"] = {"code": int(code_of(error)), "message": describe(error)}
     return entry
-
-
-def _when(created_ns: int) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(created_ns // 10**9).astimezone().isoformat(timespec="seconds")
 
 
 def _long_fields(entry: dict[str, Any], *, plain: bool) -> list[str]:
@@ -133,7 +127,7 @@ def info(context: typer.Context, name: StoreName, as_json: AsJson = False) -> No
             "home": store.home,
             "path": store.path,
             "uuid": record.uuid.hex(),
-            "created": _when(record.created_ns),
+            "created": report.moment(record.created_ns),
             "domain": store.domain,
             "durability": store.durability,
             "base": store.base,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,10 +82,9 @@ def versions(
 
 
 def _facts(version: Version) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(version.created_ns // 10**9).astimezone()
     return {
         "name": version.name,
         "tag": version.tag,
-        "created": moment.isoformat(timespec="seconds"),
+        "created": report.moment(version.created_ns),
         "file_bytes": version.bytes,
     }
