@@ -132,9 +132,6 @@ cdef extern from "spacejmp/hold.h" nogil:
 
 # Raises the exception of an error code of the core, with what the thread's last failure found.
 cdef int raise_error(int code) except -1
-cdef int raise_waited(int error, list raised) except -1
-cdef int poll_signals(void *context) noexcept nogil
-cdef double seconds_of(timeout) except? -2.0
 cdef bytes path_of(path)
 cdef object segment_info(const sj_segment_info *info)
 
@@ -142,6 +139,9 @@ cdef object segment_info(const sj_segment_info *info)
 # Of a wait: what a signal handler has raised goes to the list that is its context, and is raised.
 cdef int poll_signals(void *context) noexcept nogil
 cdef int raise_waited(int error, list raised) except -1
+
+# Waits until the thread has the addresses of what it is in.
+cdef int return_home() except -1
 
 
 # A timeout: < 0 for None, which waits for ever. ValueError.

@@ -22,6 +22,7 @@ from spacejmp._space cimport (
     poll_signals,
     raise_error,
     raise_waited,
+    return_home,
     seconds_of,
     sj_return,
     sj_space,
@@ -125,20 +126,10 @@ cdef int name_id(tuple id, char *name, uint8_t *uuid) except -1:
     return 0
 
 
-cdef int wait_until_home() except -1:
-    """Waits until the thread has the addresses of what it is in."""
-    cdef list raised = []
-    cdef sj_wait wait = sj_wait(-1.0, poll_signals, <void *>raised)
-    cdef int error
-    with nogil:
-        error = sj_return(&wait)
-    return 0 if error == SJ_OK else raise_waited(error, raised)
-
-
 cdef int left(int error) except -1:
     """What leaving has returned: waits for the addresses of what the thread is in again."""
     if error == SJ_EBUSY:
-        return wait_until_home()
+        return return_home()
     return 0 if error == SJ_OK else raise_error(error)
 
 
@@ -316,12 +307,12 @@ cdef class Attached:
                 try:
                     raise_waited(error, raised)
                 finally:
-                    wait_until_home()
+                    return_home()
         elif error != SJ_OK:
             try:
                 raise_error(error)
             finally:
-                wait_until_home()
+                return_home()
         self.entries.append(sj_space_forks())
 
     def leave(self):
@@ -399,7 +390,7 @@ cdef class Attached:
         self.check()
         self.check_current()
         if sj_return(NULL) == SJ_EBUSY:  # after a signal has ended a wait for it
-            wait_until_home()
+            return_home()
         error = sj_vas_resolve(pointer, size, SJ_RIGHT_READ, &space)
         if error != SJ_OK:
             raise_error(error)
