@@ -10,8 +10,8 @@ import typer
 
 import spacejmp as sj
 from spacejmp.apps import report
-from spacejmp.apps.settings import AsJson, Yes, confirm
-from spacejmp.apps.spaces import settings_of, value_of
+from spacejmp.apps.settings import AsJson, Yes, confirm, settings_of
+from spacejmp.apps.spaces import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,6 +29,7 @@ __all__ = [
     "catalog",
     "confirm",
     "open_store",
+    "settings_of",
 ]
 
 # What many commands take.
@@ -96,9 +97,14 @@ class Settings(NamedTuple):
         return cls(home, None if math.isinf(seconds) else seconds)
 
 
+def settings_of(context: typer.Context) -> Settings:
+    """Give the options before the command."""
+    return cast("Settings", context.obj)
+
+
 def catalog(context: typer.Context) -> sj.Catalog:
     """Open the catalog of the home."""
-    settings = cast("Settings", context.obj)
+    settings = settings_of(context)
     return sj.Catalog(settings.home, timeout=settings.timeout)
 
 
@@ -111,7 +117,7 @@ def open_store(
     durability: Durability | None = None,
 ) -> sj.Store:
     """Open a store as the options before the command say."""
-    home, timeout = cast("Settings", context.obj)
+    home, timeout = settings_of(context)
     return sj.open(
         name,
         flag,

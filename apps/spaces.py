@@ -12,7 +12,7 @@ import spacejmp as sj
 from spacejmp.apps import report
 from spacejmp.apps.amounts import parse_size
 from spacejmp.apps.exits import CommandError, describe
-from spacejmp.apps.settings import AsJson, Settings, Yes, confirm
+from spacejmp.apps.settings import AsJson, Yes, confirm, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spacejmp.vas import Window
     from spacejmp.vas_stats import SegmentStats
 
-__all__ = ["COMMANDS", "settings_of", "value_of"]
+__all__ = ["COMMANDS", "value_of"]
 
 VasName = Annotated[str, typer.Argument(metavar="NAME", help="The virtual address space.")]
 SegmentName = Annotated[str, typer.Argument(metavar="SEGMENT", help="The segment.")]
@@ -37,11 +37,6 @@ class Property(str, Enum):
     ADDRESS_LIMIT = "address_limit"
     PAGE_SIZE = "page_size"
     PREFAULT = "prefault"
-
-
-def settings_of(context: typer.Context) -> Settings:
-    """Give the options before the command."""
-    return cast("Settings", context.obj)
 
 
 def _facts(info: sj.VasInfo) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.harness import VerificationError, expect, machine, say
-from bench.report import Table, Verdict, number
+from bench.report import Table, Verdict, number, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -389,11 +389,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.json:
         figures = {"machine": machine(), "n": arguments.n, "commits_per_second": results}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for table in tables(results):
-        if arguments.markdown:
-            print(table.markdown(), end="\n\n")
-        else:
-            table.print()
+    show(tables(results), as_markdown=arguments.markdown)
     return 0
 
 

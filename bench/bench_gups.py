@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.harness import machine, say
-from bench.report import Table, Verdict, number
+from bench.report import Table, Verdict, number, show
 from spacejmp.apps.amounts import parse_numbers, parse_size
 from spacejmp.apps.exits import CommandError
 from spacejmp.apps.gups.command import facts
@@ -180,11 +180,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.json:
         figures = {"machine": machine(), **facts(plan, cells)}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for table in tables(cells):
-        if arguments.markdown:
-            print(table.markdown(), end="\n\n")
-        else:
-            table.print()
+    show(tables(cells), as_markdown=arguments.markdown)
     if arguments.plot:
         try:
             draw(cells, arguments.plot)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.harness import machine, say
-from bench.report import Table, Verdict, number
+from bench.report import Table, Verdict, number, show
 from spacejmp.apps.amounts import parse_numbers, parse_size, parse_sizes
 from spacejmp.apps.exits import CommandError
 from spacejmp.apps.report import human_bytes
@@ -124,11 +124,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.json:
         figures = {"machine": machine(), **facts(rows)}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for table in tables(rows):
-        if arguments.markdown:
-            print(table.markdown(), end="\n\n")
-        else:
-            table.print()
+    show(tables(rows), as_markdown=arguments.markdown)
     return 0
 
 

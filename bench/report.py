@@ -21,7 +21,7 @@ from bench.roster import ROSTER
 from bench.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["print_report"]
 
@@ -276,6 +276,15 @@ def markdown_report(results: Results, clock: Clock) -> str:
     """Everything, as Markdown."""
     parts = [conditions(results), *(table.markdown() for table in all_tables(results, clock))]
     return "\n\n".join(parts)
+
+
+def show(tables: Iterable[Table], *, as_markdown: bool) -> None:
+    """Print tables, for people or as Markdown."""
+    for table in tables:
+        if as_markdown:
+            print(table.markdown(), end="\n\n")
+        else:
+            table.print()
 
 
 def put_into(document: Path, report: str, begin: str = BEGIN) -> None:

@@ -12,7 +12,13 @@ to 64 of the same characters. No store has an ``@`` in its name, so the two neve
 
 from __future__ import annotations
 
-from spacejmp.persistence.errors import InvalidNameError
+import contextlib
+from typing import TYPE_CHECKING
+
+from spacejmp.persistence.errors import InvalidNameError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "NAME_MAX",
@@ -23,6 +29,7 @@ __all__ = [
     "check_store",
     "check_tag",
     "resembling",
+    "telling_names",
 ]
 
 NAME_MAX = 128
@@ -166,6 +173,18 @@ def check_root_name(name: str) -> bytes:
         f"root name {_shown(name)}: expected 1 to {ROOT_NAME_MAX} bytes of UTF-8 without NUL and "
         f"surrogates; found {found}; choose another name"
     )
+
+
+@contextlib.contextmanager
+def telling_names(
+    kind: str, name: str, home: str, names: Callable[[str], list[str]]
+) -> Iterator[None]:
+    """Have a `NotFoundError` of the block say which names the home has instead."""
+    try:
+        yield
+    except NotFoundError:
+        found = resembling(name, names(home))
+        raise NotFoundError(f"there is no {kind} {name!r} in {home!r}: {found}") from None
 
 
 def resembling(name: str, names: list[str]) -> str:

@@ -15,7 +15,7 @@ import spacejmp._catalog as core
 from spacejmp.arena import DEFAULT_RESERVED, check_base, check_reserved
 from spacejmp.home import absolute_home, check_mode, default_home
 from spacejmp.library import use_forced_granularity
-from spacejmp.names import check_name, resembling
+from spacejmp.names import check_name, telling_names
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -283,11 +283,8 @@ def seg_find(name: str, *, home: Home = None) -> Segment:
     """
     check_name(name, "segment")
     where = home_of(home)
-    try:
+    with telling_names("segment", name, where, core.seg_list):
         return Segment(name, core.seg_find(where, name).uuid, where)
-    except NotFoundError:
-        found = resembling(name, core.seg_list(where))
-        raise NotFoundError(f"there is no segment {name!r} in {where!r}: {found}") from None
 
 
 def seg_delete(
@@ -331,11 +328,8 @@ def seg_delete(
         return
     check_name(segment, "segment")
     where = home_of(home)
-    try:
+    with telling_names("segment", segment, where, core.seg_list):
         core.seg_delete(where, timeout, segment)
-    except NotFoundError:
-        found = resembling(segment, core.seg_list(where))
-        raise NotFoundError(f"there is no segment {segment!r} in {where!r}: {found}") from None
 
 
 def seg_list(*, home: Home = None) -> list[str]:

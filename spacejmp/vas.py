@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import spacejmp._catalog as core
 from spacejmp.home import check_mode
-from spacejmp.names import check_name, resembling
+from spacejmp.names import check_name, resembling, telling_names
 from spacejmp.persistence.errors import InvalidArgumentError, NotFoundError
 from spacejmp.records import Rights, VasInfo, VasSegment
 from spacejmp.segments import (
@@ -305,11 +305,8 @@ def vas_find(name: str, *, home: Home = None) -> Vas:
     """
     check_name(name, "VAS")
     where = home_of(home)
-    try:
+    with telling_names("VAS", name, where, core.vas_list):
         return Vas(name, core.vas_read(where, name).uuid, where)
-    except NotFoundError:
-        found = resembling(name, core.vas_list(where))
-        raise NotFoundError(f"there is no VAS {name!r} in {where!r}: {found}") from None
 
 
 def vas_delete(vas: Vas | str, *, home: Home = None, timeout: float | None = TIMEOUT) -> None:
@@ -353,11 +350,8 @@ def vas_delete(vas: Vas | str, *, home: Home = None, timeout: float | None = TIM
         return
     check_name(vas, "VAS")
     where = home_of(home)
-    try:
+    with telling_names("VAS", vas, where, core.vas_list):
         core.vas_delete(where, timeout, vas)
-    except NotFoundError:
-        found = resembling(vas, core.vas_list(where))
-        raise NotFoundError(f"there is no VAS {vas!r} in {where!r}: {found}") from None
 
 
 def vas_list(*, home: Home = None) -> list[str]:
