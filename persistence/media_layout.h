@@ -124,6 +124,18 @@ enum sj_kind {
     SJ_KIND_BTREE_KEY = 10,  /* separator key of an inner node */
     SJ_KIND_USER = 11,       /* a user's own (user.h) */
     SJ_KIND_POINTER = 12,    /* no block: a root that is a pointer of the user's */
+    SJ_KIND_LIST = 13,       /* head of a list */
+    SJ_KIND_LIST_LEAF = 14,
+    SJ_KIND_LIST_INNER = 15,
+    SJ_KIND_DEQUE = 16, /* head of a deque */
+    SJ_KIND_DEQUE_CHUNK = 17,
+    SJ_KIND_RECORD = 18,      /* a user's struct */
+    SJ_KIND_RECORD_TYPE = 19, /* what its fields are */
+    SJ_KIND_ARRAY = 20,       /* head of an array */
+    SJ_KIND_ARRAY_DATA = 21,
+    SJ_KIND_COLUMNS = 22, /* head of a table of columns */
+    SJ_KIND_COLUMNS_TABLE = 23,
+    SJ_KIND_QUEUE = 24, /* head of a queue between processes */
 };
 
 struct sj_block {
