@@ -43,7 +43,8 @@ def open_structure(
 ) -> sj.BTree | sj.HashMap:
     """Open a structure by name; it is made if missing."""
     if tree in store and key is None and value is None and not hashed:
-        return store[tree]
+        found: sj.BTree | sj.HashMap = store[tree]
+        return found
     return store.hashmap(tree, key, value) if hashed else store.btree(tree, key, value)
 
 

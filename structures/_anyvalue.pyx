@@ -5,7 +5,8 @@
 None, bool, int of 64 bits, float, str, bytes, list and dict are plain msgpack, byte for byte what
 the msgpack package writes (str as UTF-8 in which surrogates may stand alone). All else is an
 extension whose payload is again one msgpack value, of simpler types: the codes 1-6 below are made
-here, the others by anycodec.py, which lists them all.
+here, the others by anycodec.py, which lists them all. What lies in a store itself is stored as a
+reference (reference_layout.h).
 
 Why not the msgpack package itself: its Packer turns a bytearray or memoryview into bytes and takes
 a foreign ExtType, also with strict_types; a read would need a view of memory that only a hold
@@ -29,13 +30,14 @@ from cpython.dict cimport PyDict_CheckExact
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.list cimport PyList_CheckExact, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_CheckExact
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.set cimport PyFrozenSet_CheckExact
-from cpython.tuple cimport PyTuple_CheckExact, PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+from spacejmp.structures._container cimport Referable
 from spacejmp.structures._codec_tools cimport (
     PyGC_Disable,
     PyGC_Enable,
@@ -54,6 +56,11 @@ from spacejmp.structures._codec_tools cimport (
 )
 
 
+cdef extern from "structures/reference_layout.h":
+    enum:
+        SJ_REFERENCE_CODE
+        SJ_REFERENCE_BYTES
+
 cdef extern from *:
     uint64_t __builtin_bswap64(uint64_t) nogil
     bint PyAnySet_CheckExact(object)
@@ -66,6 +73,7 @@ cdef enum:
     EXT_SET = 5  # array
     EXT_FROZENSET = 6  # array
     EXT_PYTHON = 16  # from here on: anycodec.py
+    EXT_REFERENCE = SJ_REFERENCE_CODE  # to a structure of the same store
 
     DEPTH_MAX = 256  # containers and extensions in each other
 
@@ -73,6 +81,7 @@ cdef struct Reader:
     const uint8_t *at
     const uint8_t *end
     size_t budget  # elements that containers may still have
+    PyObject *container
 
 
 cdef tuple python = None
@@ -222,14 +231,7 @@ cdef int put_list(list value, sj_buffer *out, int depth) except -1:
     return check_count(done == size)
 
 
-cdef int put_tuple(tuple value, sj_buffer *out, int depth) except -1:
-    put_length(out, <size_t>len(value), 0x90, 15, 0, 0xDC)
-    for element in value:
-        put(element, out, depth + 1)
-    return 0
-
-
-cdef int put_set(object value, sj_buffer *out, int depth) except -1:
+cdef int put_elements(object value, sj_buffer *out, int depth) except -1:
     cdef size_t size = <size_t>len(value), done = 0
     put_length(out, size, 0x90, 15, 0, 0xDC)
     for element in value:
@@ -264,20 +266,34 @@ cdef int put_extension(object value, sj_buffer *out, int depth) except -1:
     cdef uint8_t code
     if PyTuple_CheckExact(value):
         code = EXT_TUPLE
-        put_tuple(value, out, depth)
+        put_elements(value, out, depth)
     elif PyAnySet_CheckExact(value):
         code = EXT_FROZENSET if PyFrozenSet_CheckExact(value) else EXT_SET
-        put_set(value, out, depth)
+        put_elements(value, out, depth)
     elif PyByteArray_CheckExact(value):
         code = EXT_BYTEARRAY
         put_buffer(value, out)
     elif PyComplex_CheckExact(value):
         code = EXT_COMPLEX
         put([value.real, value.imag], out, depth + 1)
+    elif isinstance(value, Referable):
+        code = EXT_REFERENCE
+        put_reference(value, out)
     else:
         code, parts = python_half()[0](value)
         put_parts(parts, out, depth)
     return end_extension(out, start, code)
+
+
+cdef int put_reference(Referable value, sj_buffer *out) except -1:
+    """The place of what lies in the same store."""
+    container = None if out.container is NULL else <object>out.container
+    if not isinstance(container, Referable):
+        raise TypeError(f"{value!r} lies in a store: it can be referred to from there alone")
+    value.check_same_store(<Referable>container)
+    out.references += 1
+    sj_buffer_put(out, &value.head, 8)
+    return sj_buffer_put(out, &value.serial, 4)
 
 
 cdef int put_parts(object parts, sj_buffer *out, int depth) except -1:
@@ -335,8 +351,9 @@ cdef int end_extension(sj_buffer *out, size_t start, uint8_t code) except -1:
 
 # --- reading -----------------------------------------------------------------------------------
 
-cdef object anyvalue_decode(const uint8_t *value, size_t size):
+cdef object anyvalue_decode(const uint8_t *value, size_t size, object container):
     cdef Reader reader
+    reader.container = <PyObject *>container
     cdef bint collecting
     reader.at = value
     reader.end = value + size
@@ -499,16 +516,6 @@ cdef list get_list(Reader *reader, size_t count, int depth):
     return elements
 
 
-cdef tuple get_tuple(Reader *reader, size_t count, int depth):
-    cdef tuple elements = PyTuple_New(<Py_ssize_t>count)
-    cdef size_t place
-    for place in range(count):
-        element = get(reader, depth + 1)
-        Py_INCREF(element)
-        PyTuple_SET_ITEM(elements, <Py_ssize_t>place, element)
-    return elements
-
-
 cdef set get_set(Reader *reader, size_t count, int depth):
     cdef set elements = set()
     cdef size_t place
@@ -552,9 +559,23 @@ cdef object get_extension(Reader *reader, int depth):
     return result
 
 
+cdef object get_reference(Reader *reader):
+    cdef uint64_t head = 0
+    cdef uint32_t serial = 0
+    container = <object>reader.container
+    if reader.end - reader.at != SJ_REFERENCE_BYTES or container is None:
+        damaged()
+    memcpy(&head, reader.at, 8)
+    memcpy(&serial, reader.at + 8, 4)
+    reader.at = reader.end
+    return container.store._at(head, serial)
+
+
 cdef object get_payload(Reader *reader, uint8_t code, int depth):
+    if code == EXT_REFERENCE:
+        return get_reference(reader)
     if code == EXT_TUPLE:
-        return get_tuple(reader, get_count(reader), depth)
+        return tuple(get_list(reader, get_count(reader), depth))
     if code == EXT_SET:
         return get_set(reader, get_count(reader), depth)
     if code == EXT_FROZENSET:

@@ -96,8 +96,8 @@ cdef class BTreeCore(MappingCore):
 
     cdef sj_btree tree
 
-    cdef int c_open(self, uint64_t pointer) noexcept:
-        return sj_btree_open(self.space.space.segment, pointer, &self.tree)
+    cdef int c_open(self, uint64_t head) noexcept:
+        return sj_btree_open(self.space.space.segment, head, &self.tree)
 
     cdef int c_type(self) noexcept:
         return SJ_KIND_BTREE
@@ -222,7 +222,10 @@ cdef class BTreeCore(MappingCore):
                     raise_error(error)
                 for key, value in items:
                     keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
-                    keep_value = value_encode(self.value_codec, value, &v, &value_buffer)
+                    keep_value = value_encode(self.value_codec, value, &v, &value_buffer,
+                                              self)
+                    if value_buffer.references:
+                        self.adopt(&v)
                     error = sj_btree_bulk_add(bulk, &k, &v)
                     if error != SJ_OK:
                         raise_error(error)

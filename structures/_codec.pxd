@@ -6,8 +6,10 @@
     cdef sj_value value
     cdef sj_buffer key_buffer, value_buffer       # on the C stack, uninitialised
     key_keep = key_encode(codec, k, &key, &key_buffer)
-    value_keep = value_encode(codec, v, &value, &value_buffer)
-    … take the hold, sj_btree_put(&tree, &key, &value, …)
+    value_keep = value_encode(codec, v, &value, &value_buffer, self)
+    … take the hold
+    if value_buffer.references: self.adopt(&value)
+    sj_btree_put(&tree, &key, &value, …)
 
 Contract: `key`/`value` are good while the object, the buffer and the returned `keep` live; encode
 before any lock is taken (it may run Python code, and raise). Decoding copies out of the segment,
@@ -84,8 +86,9 @@ cpdef str codec_name(int codec, str role)
 # The slow half of the functions below; not to be called directly.
 cdef object key_encode_other(uint8_t codec, object key, sj_key *out, sj_buffer *buffer, int *side)
 cdef object key_decode_other(uint8_t codec, const sj_key *key)
-cdef object value_encode_other(uint8_t codec, object value, sj_value *out, sj_buffer *buffer)
-cdef object value_decode_other(uint8_t codec, const sj_value *value)
+cdef object value_encode_other(uint8_t codec, object value, sj_value *out, sj_buffer *buffer,
+                               object container)
+cdef object value_decode_other(uint8_t codec, const sj_value *value, object container)
 
 
 # A key to look for, or a bound. `side` is 0: `out` is the key. Else no key of this codec equals the
@@ -142,9 +145,12 @@ cdef inline object key_decode(uint8_t codec, const sj_key *key):
     return key_decode_other(codec, key)
 
 
-# A value to store. TypeError, ValueError, OverflowError.
-cdef inline object value_encode(uint8_t codec, object value, sj_value *out, sj_buffer *buffer):
+# A value to store in `container` (None: it goes nowhere). TypeError, ValueError, OverflowError.
+# When it has references (buffer.references != 0), adopt(&value) comes next, inside the hold.
+cdef inline object value_encode(uint8_t codec, object value, sj_value *out, sj_buffer *buffer,
+                                object container):
     cdef int64_t number = 0
+    buffer.references = 0
     if codec == CODEC_INT:
         if sj_int_get(value, &number):
             out.word = <uint64_t>number
@@ -153,15 +159,16 @@ cdef inline object value_encode(uint8_t codec, object value, sj_value *out, sj_b
         if PyFloat_CheckExact(value):
             out.word = sj_double_bits(PyFloat_AS_DOUBLE(value))
             return None
-    return value_encode_other(codec, value, out, buffer)
+    return value_encode_other(codec, value, out, buffer, container)
 
 
-# The object of a value that was read. CorruptError; whatever `pickle` raises.
-cdef inline object value_decode(uint8_t codec, const sj_value *value):
+# The object of a value that was read in `container`, in whose store references lead to structures.
+# CorruptError; whatever `pickle` raises.
+cdef inline object value_decode(uint8_t codec, const sj_value *value, object container):
     if codec == CODEC_INT:
         return <int64_t>value.word
     if codec == CODEC_FLOAT:
         return sj_bits_double(value.word)
     if codec == CODEC_BYTES:
         return PyBytes_FromStringAndSize(<const char *>value.bytes, <Py_ssize_t>value.size)
-    return value_decode_other(codec, value)
+    return value_decode_other(codec, value, container)

@@ -37,6 +37,7 @@ from cpython.bytes cimport (
 from cpython.long cimport PyLong_Check
 from cpython.memoryview cimport PyMemoryView_Check
 from cpython.number cimport PyIndex_Check
+from cpython.ref cimport PyObject
 from cpython.unicode cimport PyUnicode_Check
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, isnan
@@ -235,10 +236,12 @@ cdef object key_decode_other(uint8_t codec, const sj_key *key):
 
 # --- values ------------------------------------------------------------------------------------
 
-cdef object value_encode_other(uint8_t codec, object value, sj_value *out, sj_buffer *buffer):
+cdef object value_encode_other(uint8_t codec, object value, sj_value *out, sj_buffer *buffer,
+                               object container):
     cdef size_t size = 0
     if codec == CODEC_ANY:
         sj_buffer_begin(buffer)
+        buffer.container = <PyObject *>container
         anyvalue_encode(value, buffer)
         out.bytes = buffer.bytes
         out.size = buffer.size
@@ -282,9 +285,9 @@ cdef int value_number(uint8_t codec, object value, sj_value *out) except -1:
     return 0
 
 
-cdef object value_decode_other(uint8_t codec, const sj_value *value):
+cdef object value_decode_other(uint8_t codec, const sj_value *value, object container):
     if codec == CODEC_ANY:
-        return anyvalue_decode(value.bytes, value.size)
+        return anyvalue_decode(value.bytes, value.size, container)
     if codec == CODEC_STR:
         return text_decode(value.bytes, value.size)
     if codec == CODEC_PICKLE:
@@ -355,7 +358,7 @@ def encode_value(str codec, value):
     cdef sj_value out
     cdef sj_buffer buffer
     cdef uint8_t number = codec_id(codec, "value")
-    keep = value_encode(number, value, &out, &buffer)
+    keep = value_encode(number, value, &out, &buffer, None)
     if codec_kind(number) == SJ_ITEM_WORD:
         return out.word
     return out.bytes[:out.size]
@@ -370,4 +373,4 @@ def decode_value(str codec, encoded):
     else:
         value.bytes = <const uint8_t *>PyBytes_AS_STRING(<bytes?>encoded)
         value.size = len(encoded)
-    return value_decode(number, &value)
+    return value_decode(number, &value, None)

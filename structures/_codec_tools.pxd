@@ -3,7 +3,8 @@
 """What the codec modules share: buffers, damage, text, and a pause of the collector. No module."""
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "structures/codec_buffer.h" nogil:
@@ -13,6 +14,8 @@ cdef extern from "structures/codec_buffer.h" nogil:
     struct sj_buffer:
         uint8_t *bytes
         size_t size
+        PyObject *container
+        uint32_t references
 
     void sj_buffer_begin(sj_buffer *buffer)
 

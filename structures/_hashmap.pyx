@@ -48,8 +48,8 @@ cdef class HashMapCore(MappingCore):
 
     cdef sj_hashmap map
 
-    cdef int c_open(self, uint64_t pointer) noexcept:
-        return sj_hashmap_open(self.space.space.segment, pointer, &self.map)
+    cdef int c_open(self, uint64_t head) noexcept:
+        return sj_hashmap_open(self.space.space.segment, head, &self.map)
 
     cdef int c_type(self) noexcept:
         return SJ_KIND_HASHMAP

@@ -2,21 +2,10 @@
 # cython: language_level=3
 """_mapping.pxd: what the bindings of all mappings share."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from spacejmp._space cimport Space, sj_segment
 from spacejmp.structures._codec cimport sj_item, sj_key, sj_value
-
-
-cdef extern from "persistence/roots.h" nogil:
-    struct sj_root:
-        unsigned short type
-        uint8_t key_codec
-        uint8_t value_codec
-        uint64_t pointer
-
-    int sj_root_find(const sj_segment *segment, const char *name, size_t name_bytes, sj_root **root)
-    uint64_t sj_root_removals(const sj_segment *segment)
+from spacejmp.structures._container cimport ContainerCore
 
 
 cdef extern from "structures/entry.h" nogil:
@@ -34,40 +23,13 @@ cdef enum:
     GIVE_ITEMS = 2
 
 
-cdef class MappingCore:
-    cdef readonly object store
-    cdef readonly str name
-    cdef Space space
-    cdef bytes root_name
-    cdef uint8_t key_codec
-    cdef uint8_t value_codec
-    cdef uint64_t removals  # sj_root_removals() when the structure was last looked up
-    cdef object __weakref__
-
-    # What a structure implements; all inside a hold.
-    cdef int c_open(self, uint64_t pointer) noexcept
-    cdef int c_type(self) noexcept
-    cdef uint64_t c_count(self) noexcept
+cdef class MappingCore(ContainerCore):
+    # What a mapping implements, beside what every structure does; all inside a hold.
     cdef int c_get(self, const sj_key *key, sj_value *value) noexcept
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
                    c_bool *existed) noexcept
     cdef int c_delete(self, const sj_key *key) noexcept
     cdef int c_clear(self) noexcept
-
-    cdef int find_root(self) except -1
-
-    cdef inline int enter_read(self) except -1:
-        """A read hold on the structure as it is now; ended by self.space.leave()."""
-        self.space.enter_read()
-        if self.removals != sj_root_removals(self.space.space.segment):
-            self.find_root()
-        return 0
-
-    cdef inline int enter_write(self) except -1:
-        self.space.enter_write()
-        if self.removals != sj_root_removals(self.space.space.segment):
-            self.find_root()
-        return 0
 
     cdef object get_or(self, object key, object default, bint must)
 

@@ -2,24 +2,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from spacejmp._space import Space
+from spacejmp.structures._container import ContainerCore
 
 KEYS: Final[int]
 VALUES: Final[int]
 ITEMS: Final[int]
 
-class MappingCore:
-    store: Any
-    name: str
-    def __init__(
-        self,
-        store: Any,
-        space: Space,
-        name: str,
-        root_name: bytes,
-        key_codec: int,
-        value_codec: int,
-    ) -> None: ...
+class MappingCore(ContainerCore):
     def __getitem__(self, key: Any) -> Any: ...
     def __setitem__(self, key: Any, value: Any) -> None: ...
     def __delitem__(self, key: Any) -> None: ...

@@ -40,32 +40,8 @@ ITEMS = GIVE_ITEMS
 cdef object MISSING = object()
 
 
-cdef class MappingCore:
+cdef class MappingCore(ContainerCore):
     """What `BTree` and `HashMap` have in common."""
-
-    def __cinit__(self, store, Space space, str name, bytes root_name, uint8_t key_codec,
-                  uint8_t value_codec):
-        self.store = store
-        self.space = space
-        self.name = name
-        self.root_name = root_name
-        self.key_codec = key_codec
-        self.value_codec = value_codec
-        self.removals = <uint64_t>-1  # not looked up yet
-
-    def __init__(self, *arguments):
-        self.space.enter_read()
-        self.find_root()
-        self.space.leave()
-
-    cdef int c_open(self, uint64_t pointer) noexcept:
-        return SJ_ECORRUPT
-
-    cdef int c_type(self) noexcept:
-        return -1
-
-    cdef uint64_t c_count(self) noexcept:
-        return 0
 
     cdef int c_get(self, const sj_key *key, sj_value *value) noexcept:
         return SJ_ECORRUPT
@@ -80,28 +56,6 @@ cdef class MappingCore:
     cdef int c_clear(self) noexcept:
         return SJ_ECORRUPT
 
-    cdef int find_root(self) except -1:
-        """Looks the structure up by its name; on failure the caller's hold is ended."""
-        cdef sj_root *root = NULL
-        cdef uint64_t removals = sj_root_removals(self.space.space.segment)
-        cdef int error = sj_root_find(self.space.space.segment, self.root_name,
-                                      len(self.root_name), &root)
-        if error == SJ_OK and (root.type != self.c_type() or root.key_codec != self.key_codec
-                               or root.value_codec != self.value_codec):
-            error = SJ_ENOTFOUND
-        if error == SJ_OK:
-            error = self.c_open(root.pointer)
-        if error == SJ_OK:
-            self.removals = removals
-            return 0
-        self.space.leave()
-        if error == SJ_ENOTFOUND:
-            raise NotFoundError(
-                f"{self.name!r} is no longer there: it was dropped, or the transaction that made "
-                "it was undone; open it again"
-            )
-        return raise_error(error)
-
     # -- one item -----------------------------------------------------------------------------
 
     cdef object get_or(self, object key, object default, bint must):
@@ -114,7 +68,7 @@ cdef class MappingCore:
         error = self.c_get(&k, &v) if side == 0 else SJ_ENOTFOUND
         if error == SJ_OK:
             try:
-                return value_decode(self.value_codec, &v)
+                return value_decode(self.value_codec, &v, self)
             finally:
                 self.space.leave()
         self.space.leave()
@@ -153,7 +107,7 @@ cdef class MappingCore:
         self.space.leave()
         if damaged:
             raise CorruptError(
-                f"{self.name!r} cannot have {count} items: the store is damaged; run check()"
+                f"{self._title()} cannot have {count} items: the store is damaged; run check()"
             )
         return count
 
@@ -177,8 +131,10 @@ cdef class MappingCore:
         cdef sj_buffer key_buffer, value_buffer
         cdef c_bool existed
         keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
-        keep_value = value_encode(self.value_codec, value, &v, &value_buffer)
+        keep_value = value_encode(self.value_codec, value, &v, &value_buffer, self)
         self.enter_write()
+        if value_buffer.references:
+            self.adopt(&v)
         cdef int error = self.c_put(&k, &v, SJ_PUT_ALWAYS, &existed)
         self.space.changed()
         self.space.leave()
@@ -208,7 +164,7 @@ cdef class MappingCore:
         cdef int error
         keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
         try:
-            keep_value = value_encode(self.value_codec, default, &v, &value_buffer)
+            keep_value = value_encode(self.value_codec, default, &v, &value_buffer, self)
         except (TypeError, ValueError, OverflowError):
             found = self.get_or(key, MISSING, False)  # a default that is not needed may be anything
             if found is MISSING:
@@ -216,13 +172,15 @@ cdef class MappingCore:
             return found
         self.enter_write()
         try:
+            if value_buffer.references:
+                self.adopt(&v, within=True)
             error = self.c_put(&k, &v, SJ_PUT_NEW, &existed)
             self.space.changed()
             if error == SJ_OK:
                 error = self.c_get(&k, &v)
             if error != SJ_OK:
                 raise_error(error)
-            return value_decode(self.value_codec, &v)
+            return value_decode(self.value_codec, &v, self)
         finally:
             self.space.leave()
 
@@ -237,7 +195,7 @@ cdef class MappingCore:
         try:
             error = self.c_get(&k, &v) if side == 0 else SJ_ENOTFOUND
             if error == SJ_OK:
-                value = value_decode(self.value_codec, &v)
+                value = value_decode(self.value_codec, &v, self)
                 error = self.c_delete(&k)
                 self.space.changed()
             if error == SJ_OK:
@@ -273,13 +231,9 @@ cdef class MappingCore:
 
     def _describe(self, kind):
         if not self.space.attached:
-            return f"<{kind} {self.name!r} of a closed store>"
-        return f"<{kind} {self.name!r}, key {self.key!r}, value {self.value!r}, {len(self)} items>"
-
-    def __reduce__(self):
-        from spacejmp.structures.store import _reopen_structure
-
-        return _reopen_structure, (self.store, self.name)
+            return f"<{kind} {self._label()} of a closed store>"
+        return (f"<{kind} {self._label()}, key {self.key!r}, value {self.value!r}, {len(self)} "
+                "items>")
 
 
 cdef class BatchIterator:
@@ -302,9 +256,9 @@ cdef class BatchIterator:
         if self.give == GIVE_KEYS:
             return key_decode(mapping.key_codec, &item.key)
         if self.give == GIVE_VALUES:
-            return value_decode(mapping.value_codec, &item.value)
+            return value_decode(mapping.value_codec, &item.value, mapping)
         return (key_decode(mapping.key_codec, &item.key),
-                value_decode(mapping.value_codec, &item.value))
+                value_decode(mapping.value_codec, &item.value, mapping))
 
     def __iter__(self):
         return self

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from spacejmp._space import Space
 
@@ -13,17 +12,21 @@ class RootRecord(NamedTuple):
     key_codec: int
     value_codec: int
 
+class Found(NamedTuple):
+    type: int
+    key_codec: int
+    value_codec: int
+    serial: int
+
 def find(space: Space, name: bytes) -> RootRecord | None: ...
 def listing(space: Space) -> list[tuple[str, RootRecord]]: ...
 def create(
     space: Space,
-    name: bytes,
+    name: bytes | None,
     kind: int,
     key_codec: int,
     value_codec: int,
-) -> None: ...
+) -> tuple[int, int]: ...
+def look(space: Space, head: int, serial: int) -> Found: ...
+def assign(space: Space, name: bytes, head: int, serial: int) -> None: ...
 def drop(space: Space, name: bytes) -> None: ...
-def heap_stats(space: Space) -> dict[str, int]: ...
-def check(
-    space: Space, repair: bool, progress: Callable[[int, int], object] | None
-) -> dict[str, Any]: ...

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""_roots.pyx: structures by name in an attached space: making, finding, dropping, checking.
+"""_roots.pyx: structures in an attached space, by name or by place: making, finding, dropping.
 
-Binds persistence/roots.h and structures/check.h. Each function takes the hold that it needs.
+Binds persistence/roots.h and structures/structure.h. Each function takes the hold that it needs.
 """
 
 from collections import namedtuple
 
-from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from spacejmp._space cimport (
     SJ_ENOTFOUND,
@@ -22,7 +21,6 @@ from spacejmp._space cimport (
     sj_tx_op_commit,
     sj_tx_ready,
 )
-from spacejmp.structures._codec cimport codec_kind, sj_kinds
 
 
 cdef extern from "persistence/roots.h" nogil:
@@ -46,52 +44,23 @@ cdef extern from "persistence/roots.h" nogil:
     int sj_root_next(const sj_segment *segment, const sj_root *previous, sj_root **next)
 
 
-cdef extern from "structures/btree.h" nogil:
-    struct sj_btree:
-        pass
-    int sj_btree_create(sj_segment *segment, sj_kinds kinds, uint64_t *head)
-    int sj_btree_open(sj_segment *segment, uint64_t head, sj_btree *tree)
-    int sj_btree_destroy(sj_btree *tree)
+cdef extern from "structures/structure.h" nogil:
+    struct sj_codecs:
+        uint8_t key
+        uint8_t value
 
+    struct sj_structure_info:
+        uint16_t kind
+        bint shared
+        sj_codecs codecs
+        uint32_t serial
+        uint64_t count
 
-cdef extern from "structures/hashmap.h" nogil:
-    struct sj_hashmap:
-        pass
-    int sj_hashmap_create(sj_segment *segment, sj_kinds kinds, uint64_t *head)
-    int sj_hashmap_open(sj_segment *segment, uint64_t head, sj_hashmap *map)
-    int sj_hashmap_destroy(sj_hashmap *map)
-
-
-cdef extern from "persistence/heap.h" nogil:
-    struct sj_heap_stats_t "sj_heap_stats":
-        uint64_t file_bytes
-        uint64_t live_bytes
-        uint64_t live_blocks
-        uint64_t free_bytes
-        uint64_t meta_bytes
-    int c_heap_stats "sj_heap_stats"(const sj_segment *segment, sj_heap_stats_t *stats)
-
-
-cdef extern from "structures/check.h" nogil:
-    struct sj_check_report:
-        uint64_t structures
-        uint64_t items
-        uint64_t blocks
-        uint64_t bytes
-        uint64_t leaked_blocks
-        uint64_t leaked_bytes
-        uint64_t verified_pages
-        uint64_t unverified_pages
-        uint64_t freed_blocks
-        uint64_t freed_bytes
-
-    struct sj_check_options:
-        bint repair
-        int (*progress)(void *context, uint64_t done, uint64_t total) noexcept nogil
-        void (*accepted)(void *context, const char *what) noexcept nogil
-        void *context
-
-    int sj_check_with(sj_segment *segment, const sj_check_options *options, sj_check_report *report)
+    int sj_structure_create(sj_segment *segment, uint16_t kind, sj_codecs codecs, uint64_t *head)
+    int sj_structure_look(sj_segment *segment, uint64_t head, uint32_t serial,
+                          sj_structure_info *info)
+    int sj_structure_destroy(sj_segment *segment, uint64_t head)
+    int sj_structure_share(sj_segment *segment, uint64_t head, uint32_t serial)
 
 
 cdef enum:
@@ -102,6 +71,7 @@ HASHMAP = SJ_KIND_HASHMAP
 POINTER = SJ_KIND_POINTER
 
 RootRecord = namedtuple("RootRecord", "type key_codec value_codec")
+Found = namedtuple("Found", "type key_codec value_codec serial")
 
 
 def find(Space space, bytes name):
@@ -145,34 +115,85 @@ def listing(Space space):
     return found
 
 
-cdef int create_in(sj_segment *segment, bytes name, uint16_t type, uint8_t key_codec,
-                   uint8_t value_codec, sj_kinds kinds) noexcept:
-    """The structure and its root appear in one operation."""
-    cdef uint64_t head = 0
+cdef int name_it(sj_segment *segment, bytes name, const sj_structure_info *info,
+                 uint64_t head) noexcept:
+    return sj_root_add(segment, name, len(name), info.kind, info.codecs.key, info.codecs.value,
+                       head)
+
+
+cdef int create_in(sj_segment *segment, name, sj_structure_info *info, uint64_t *head) noexcept:
+    """The structure and its root, if it is to have one, appear in one operation."""
     cdef int error = sj_tx_op_begin(segment)
     if error != SJ_OK:
         return error
-    if type == SJ_KIND_BTREE:
-        error = sj_btree_create(segment, kinds, &head)
-    else:
-        error = sj_hashmap_create(segment, kinds, &head)
+    error = sj_structure_create(segment, info.kind, info.codecs, head)
+    if error == SJ_OK and name is not None:
+        error = name_it(segment, name, info, head[0])
+    if error != SJ_OK:
+        return sj_tx_op_abort(segment, error)
+    sj_tx_ready(segment)
+    error = sj_tx_op_commit(segment)
+    return sj_structure_look(segment, head[0], 0, info) if error == SJ_OK else error
+
+
+def create(Space space, name, uint16_t kind, uint8_t key_codec, uint8_t value_codec):
+    """Make an empty structure, and its root unless `name` is None; its address and serial.
+
+    AlreadyExistsError, SpaceFullError, ReadOnlyError.
+    """
+    cdef sj_structure_info info
+    cdef uint64_t head = 0
+    cdef int error
+    info.kind = kind
+    info.codecs.key = key_codec
+    info.codecs.value = value_codec
+    space.enter_write()
+    try:
+        error = create_in(space.space.segment, name, &info, &head)
+        space.changed()
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return head, info.serial
+
+
+def look(Space space, uint64_t head, uint32_t serial):
+    """What lies at an address, as Found. NotFoundError, CorruptError."""
+    cdef sj_structure_info info
+    cdef int error
+    space.enter_read()
+    try:
+        error = sj_structure_look(space.space.segment, head, serial, &info)
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return Found(info.kind, info.codecs.key, info.codecs.value, info.serial)
+
+
+cdef int assign_in(sj_segment *segment, bytes name, uint64_t head, uint32_t serial) noexcept:
+    cdef sj_structure_info info
+    cdef int error = sj_structure_share(segment, head, serial)
     if error == SJ_OK:
-        error = sj_root_add(segment, name, len(name), type, key_codec, value_codec, head)
+        error = sj_structure_look(segment, head, serial, &info)
+    if error == SJ_OK:
+        error = sj_tx_op_begin(segment)
+    if error != SJ_OK:
+        return error
+    error = name_it(segment, name, &info, head)
     if error != SJ_OK:
         return sj_tx_op_abort(segment, error)
     sj_tx_ready(segment)
     return sj_tx_op_commit(segment)
 
 
-def create(Space space, bytes name, uint16_t kind, uint8_t key_codec, uint8_t value_codec):
-    """Make an empty structure and its root. AlreadyExistsError, SpaceFullError, ReadOnlyError."""
-    cdef sj_kinds kinds
+def assign(Space space, bytes name, uint64_t head, uint32_t serial):
+    """Give a structure that is there a name, or one more. AlreadyExistsError, NotFoundError."""
     cdef int error
-    kinds.key = codec_kind(key_codec)
-    kinds.value = codec_kind(value_codec)
     space.enter_write()
     try:
-        error = create_in(space.space.segment, name, kind, key_codec, value_codec, kinds)
+        error = assign_in(space.space.segment, name, head, serial)
         space.changed()
     finally:
         space.leave()
@@ -182,20 +203,15 @@ def create(Space space, bytes name, uint16_t kind, uint8_t key_codec, uint8_t va
 
 cdef int drop_in(sj_segment *segment, bytes name) noexcept:
     cdef sj_root *root = NULL
-    cdef sj_btree tree
-    cdef sj_hashmap map
+    cdef sj_structure_info info
     cdef int error = sj_tx_op_begin(segment)
     if error != SJ_OK:
         return error
     error = sj_root_find(segment, name, len(name), &root)
-    if error == SJ_OK and root.type == SJ_KIND_BTREE:
-        error = sj_btree_open(segment, root.pointer, &tree)
-        if error == SJ_OK:
-            error = sj_btree_destroy(&tree)
-    elif error == SJ_OK and root.type != SJ_KIND_POINTER:
-        error = sj_hashmap_open(segment, root.pointer, &map)
-        if error == SJ_OK:
-            error = sj_hashmap_destroy(&map)
+    if error == SJ_OK and root.type != SJ_KIND_POINTER:
+        error = sj_structure_look(segment, root.pointer, 0, &info)
+        if error == SJ_OK and not info.shared:  # else something may lead to it
+            error = sj_structure_destroy(segment, root.pointer)
     if error == SJ_OK:
         error = sj_root_remove(segment, name, len(name))
     if error != SJ_OK:
@@ -215,79 +231,3 @@ def drop(Space space, bytes name):
         space.leave()
     if error != SJ_OK:
         raise_error(error)
-
-
-def heap_stats(Space space):
-    """What the file's bytes are used for, as a dict of numbers."""
-    cdef sj_heap_stats_t stats
-    cdef sj_segment *segment
-    cdef int error
-    space.enter_read()
-    segment = space.space.segment  # with the GIL: another thread may detach this reference
-    try:
-        with nogil:
-            error = c_heap_stats(segment, &stats)
-    finally:
-        space.leave()
-    if error != SJ_OK:
-        raise_error(error)
-    return stats
-
-
-cdef class Watch:
-    """What a check calls back with."""
-
-    cdef object progress  # (done, total), or None
-    cdef list accepted
-    cdef list raised
-
-
-cdef int on_progress(void *context, uint64_t done, uint64_t total) noexcept nogil:
-    """1 when a signal handler or the caller's function has raised."""
-    with gil:
-        try:
-            PyErr_CheckSignals()
-            if (<Watch>context).progress is not None:
-                (<Watch>context).progress(done, total)
-        except BaseException as raised:
-            (<Watch>context).raised.append(raised)
-            return 1
-    return 0
-
-
-cdef void on_accepted(void *context, const char *what) noexcept nogil:
-    with gil:
-        (<Watch>context).accepted.append((<bytes>what).decode("utf-8", "replace"))
-
-
-def check(Space space, bint repair, progress):
-    """Verify everything; a dict of what was found. CorruptError names the first damage."""
-    cdef sj_check_report report
-    cdef sj_check_options options
-    cdef sj_segment *segment
-    cdef Watch watch = Watch()
-    cdef int error
-    watch.progress = progress
-    watch.accepted = []
-    watch.raised = []
-    options.repair = repair
-    options.progress = on_progress
-    options.accepted = on_accepted
-    options.context = <void *>watch
-    if repair:
-        space.enter_write()
-    else:
-        space.enter_read()
-    segment = space.space.segment  # with the GIL: another thread may detach this reference
-    try:
-        with nogil:
-            error = sj_check_with(segment, &options, &report)
-        if repair:
-            space.changed()
-    finally:
-        space.leave()
-    if watch.raised:
-        raise watch.raised[0]
-    if error != SJ_OK:
-        raise_error(error)
-    return {**report, "accepted": tuple(watch.accepted)}

@@ -152,7 +152,7 @@ cdef class Reading:
                 value = PyBytes_FromStringAndSize(<const char *>item.value.bytes,
                                                   <Py_ssize_t>item.value.size)
             else:
-                value = value_decode(self.value_codec, &item.value)
+                value = value_decode(self.value_codec, &item.value, None)
         except Exception:  # whatever damaged bytes make a codec raise
             self.undecodable += 1
             return None

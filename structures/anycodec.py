@@ -25,10 +25,12 @@ code  type                payload
 24    paths               [class name, path as str]
 25    numpy.ndarray       [dtype, shape, "C" or "F", bytes]; dtype as in `_dtype_parts`
 26    numpy scalar        [dtype, bytes]; of str_ and bytes_ the str or bytes instead of both
+32    what lies there     address and serial of a structure or a record of the same store
 ====  ==================  =====================================================================
 
-Codes 1–6 are made in ``_anyvalue.pyx``. Nothing here is imported before the first object of its
-type is met, and no stored byte chooses what is imported or called, but for the code in this table.
+Codes 1–6 and 32 are made in ``_anyvalue.pyx``. Nothing here is imported before the first
+object of its type is met, and no stored byte chooses what is imported or called, but for the code
+in this table.
 """
 
 from __future__ import annotations

@@ -29,10 +29,9 @@ int sj_btree_create(struct sj_segment *segment, struct sj_kinds kinds, uint64_t 
         return error;
     *(uint64_t *)&image.node = node_head(SJ_KIND_BTREE_LEAF, 0, 0);
     btree_fresh_store(&tree, leaf, &image, sizeof image);
-    struct sj_btree_head fresh = {.kind = SJ_KIND_BTREE,
-                                  .key_kind = (uint8_t)kinds.key,
-                                  .value_kind = (uint8_t)kinds.value,
-                                  .top = address_of(leaf)};
+    struct sj_btree_head fresh = {
+        .first = {SJ_KIND_BTREE, (uint8_t)kinds.key, (uint8_t)kinds.value, 0},
+        .top = address_of(leaf)};
     sj_copy(block, &fresh, sizeof fresh);
     *head = address_of(block);
     return SJ_OK;
@@ -41,12 +40,13 @@ int sj_btree_create(struct sj_segment *segment, struct sj_kinds kinds, uint64_t 
 int sj_btree_open(struct sj_segment *segment, uint64_t head, struct sj_btree *tree)
 {
     struct sj_btree_head *block = sj_segment_block(segment, head, sizeof *block, SJ_KIND_BTREE);
-    if (block == NULL || block->key_kind > SJ_ITEM_BYTES || block->value_kind > SJ_ITEM_BYTES)
+    if (block == NULL || !sj_item_byte_is_sound(block->first.key) ||
+        !sj_item_byte_is_sound(block->first.value))
         return sj_segment_damaged(segment, head, "the head of a B-tree");
     *tree = (struct sj_btree){
         .segment = segment,
         .head = block,
-        .kinds = {(enum sj_item_kind)block->key_kind, (enum sj_item_kind)block->value_kind}};
+        .kinds = {sj_item_byte_kind(block->first.key), sj_item_byte_kind(block->first.value)}};
     return block->height <= SJ_BTREE_HEIGHT_MAX ? SJ_OK : damaged_height(tree);
 }
 

@@ -14,6 +14,7 @@
 #include "persistence/heap.h"
 #include "structures/btree_layout.h"
 #include "structures/entry.h"
+#include "structures/item_byte.h"
 
 /*
  * A tree in this process: where its head is, and what its items are. `run_*` says where the last
@@ -109,5 +110,8 @@ SJ_API void sj_btree_bulk_drop(struct sj_btree_bulk *bulk);
  * the tree has in the heap (see sj_heap_check), its head included. SJ_ECORRUPT with the place.
  */
 SJ_API int sj_btree_check(const struct sj_btree *tree, sj_heap_visit *visit, void *context);
+
+/* As one of the structures (structure.h). */
+extern const struct sj_structure_type sj_btree_type;
 
 #endif

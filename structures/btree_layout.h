@@ -33,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "persistence/media_layout.h"
+#include "structures/structure_layout.h"
 
 #define SJ_BTREE_LEAF_ITEMS  30
 #define SJ_BTREE_INNER_WORD  84
@@ -41,10 +41,7 @@
 #define SJ_BTREE_HEIGHT_MAX  24
 
 struct sj_btree_head {
-    uint16_t kind;    /* SJ_KIND_BTREE */
-    uint8_t key_kind; /* enum sj_item_kind */
-    uint8_t value_kind;
-    uint32_t zero;
+    struct sj_structure_head first; /* SJ_KIND_BTREE */
     uint64_t count;
     uint64_t top;    /* inner node, or the lone leaf */
     uint64_t height; /* levels of inner nodes */

@@ -6,26 +6,19 @@
 #ifndef SJ_STRUCTURES_CHECK_H
 #define SJ_STRUCTURES_CHECK_H
 
-#include "persistence/heap.h"
+#include "structures/census.h"
 
 struct sj_check_report {
-    uint64_t structures;
-    uint64_t items;
-    uint64_t blocks; /* that structures and roots have */
-    uint64_t bytes;
-    uint64_t leaked_blocks; /* in use, and nothing leads to them */
-    uint64_t leaked_bytes;
+    struct sj_census_report census;
     uint64_t verified_pages;   /* whose checksum fits */
     uint64_t unverified_pages; /* that have none that counts, or were accepted */
-    uint64_t freed_blocks;     /* leaks that the repair has freed */
-    uint64_t freed_bytes;
 };
 
 struct sj_check_options {
     bool repair;
     /* Called now and then with the bytes that are done and those that there are; nonzero ends the
      * check with SJ_EINTR. Or NULL. */
-    int (*progress)(void *context, uint64_t done, uint64_t total);
+    sj_census_progress *progress;
     /* The repair is going to accept what the checksums say is damaged: one call for each. Or
      * NULL. */
     void (*accepted)(void *context, const char *what);
@@ -40,7 +33,7 @@ struct sj_check_options {
  * whole, leaks are freed in one transaction, and checksums are made anew of what the pages hold
  * now; else nothing is changed. SJ_EINVAL (in a transaction), SJ_EFULL, SJ_EIO.
  *
- * Cost: O(bytes of the file); one bit for 16 bytes of it in memory.
+ * Cost: O(bytes of the file); two bits for 16 bytes of it in memory.
  */
 SJ_API int sj_check_with(struct sj_segment *segment, const struct sj_check_options *options,
                          struct sj_check_report *report);

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "persistence/roots.h"
+#include "structures/census.h"
 
 #define NAMES_TOLD 3
 
@@ -29,10 +29,9 @@ static int touches(void *context, uint64_t block, uint64_t bytes)
 
 static bool has_part(struct sj_segment *segment, const struct sj_root *root, struct search *search)
 {
-    uint64_t items;
     if (touches(search, (uint64_t)(uintptr_t)root, sizeof *root + root->name_bytes) != SJ_OK)
         return true;
-    (void)sj_check_structure(segment, root, touches, search, &items);
+    (void)sj_census_root(segment, root, touches, search);
     return search->found;
 }
 

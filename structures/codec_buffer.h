@@ -28,7 +28,9 @@ struct sj_buffer {
     uint8_t *bytes;
     size_t size; /* bytes written */
     size_t capacity;
-    PyObject *owner; /* the bytes object that `bytes` lies in; NULL: it is `small` */
+    PyObject *owner;     /* the bytes object that `bytes` lies in; NULL: it is `small` */
+    PyObject *container; /* that the value goes to (borrowed); NULL: it can have no references */
+    uint32_t references; /* in the value */
     uint8_t small[SJ_BUFFER_SMALL];
 };
 
@@ -38,6 +40,8 @@ static inline void sj_buffer_begin(struct sj_buffer *buffer)
     buffer->size = 0;
     buffer->capacity = SJ_BUFFER_SMALL;
     buffer->owner = NULL;
+    buffer->container = NULL;
+    buffer->references = 0;
 }
 
 /* Makes room for `extra` more bytes. -1 with MemoryError; the buffer then owns nothing. */

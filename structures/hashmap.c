@@ -87,10 +87,10 @@ int sj_hashmap_open(struct sj_segment *segment, uint64_t at, struct sj_hashmap *
     struct sj_hashmap_head *head = sj_segment_block(segment, at, sizeof(*head), SJ_KIND_HASHMAP);
     if (head == NULL)
         return sj_segment_damaged(segment, at, "the head of a hash map");
-    uint32_t key = head->node.count & 0xff, value = head->node.count >> 8;
-    if (key > SJ_ITEM_BYTES || value > SJ_ITEM_BYTES)
+    uint8_t key = head->node.count & 0xff, value = head->node.count >> 8;
+    if (!sj_item_byte_is_sound(key) || !sj_item_byte_is_sound(value))
         return sj_segment_damaged(segment, at, "the kinds of a hash map's items");
-    *map = (struct sj_hashmap){segment, head, {(enum sj_item_kind)key, (enum sj_item_kind)value}};
+    *map = (struct sj_hashmap){segment, head, {sj_item_byte_kind(key), sj_item_byte_kind(value)}};
     return hashmap_table(map, 0) != NULL ? SJ_OK : hashmap_table_damaged(map, 0);
 }
 

@@ -15,6 +15,7 @@
 
 #include "persistence/heap.h"
 #include "structures/entry.h"
+#include "structures/item_byte.h"
 #include "structures/hashmap_layout.h"
 
 /* A map in this process: where its head is, and what its items are. */
@@ -69,5 +70,8 @@ SJ_API int sj_hashmap_read(const struct sj_hashmap *map, uint64_t *position, uin
 /* Verifies tags, placement, strays, directory and counts, and calls `visit` (or none when it is
  * NULL) for each block of the map in the heap, its head included. SJ_ECORRUPT with the place. */
 SJ_API int sj_hashmap_check(const struct sj_hashmap *map, sj_heap_visit *visit, void *context);
+
+/* As one of the structures (structure.h). */
+extern const struct sj_structure_type sj_hashmap_type;
 
 #endif

@@ -150,7 +150,8 @@ int sj_hashmap_check(const struct sj_hashmap *map, sj_heap_visit *visit, void *c
 {
     struct checking checking = {.visit = visit, .context = context};
     const struct sj_hashmap_head *head = map->head;
-    if (head->node.count != (map->kinds.key | map->kinds.value << 8))
+    if (!sj_item_byte_is_sound(head->node.count & 0xff) ||
+        !sj_item_byte_is_sound(head->node.count >> 8))
         return damaged(map, head, "the kinds of a hash map's items");
     int error = walk(map, check_table, &checking);
     if (error != SJ_OK)

@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "persistence/media_layout.h"
+#include "structures/structure_layout.h"
 
 #define SJ_HASHMAP_SLOTS       15
 #define SJ_HASHMAP_PROBES      4
@@ -35,10 +35,11 @@
 #define SJ_HASHMAP_BUCKETS_MAX 63
 
 struct sj_hashmap_head {
-    struct sj_node node; /* SJ_KIND_HASHMAP; count = key kind | value kind << 8; aux = depth */
+    struct sj_node
+        node; /* SJ_KIND_HASHMAP; count = key | value << 8 (structure_layout.h); aux = depth */
     uint64_t count;
     uint64_t directory; /* SJ_KIND_HASHMAP_DIR block */
-    uint64_t seed;      /* of the hash function, random */
+    uint64_t seed;      /* of the hash function, random; its lower half is the serial */
 };
 
 struct sj_hashmap_directory {

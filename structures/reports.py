@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CheckReport", "RootInfo", "StoreStats"]
+__all__ = ["CheckReport", "CollectReport", "RootInfo", "StoreStats"]
 
 
 class RootInfo(NamedTuple):
@@ -54,3 +54,16 @@ class CheckReport(NamedTuple):
     freed_bytes: int
     accepted: tuple[str, ...]
     """Damage by the checksums, each with its place, that a repair has taken for good."""
+
+
+class CollectReport(NamedTuple):
+    """What `Store.collect` went through, and what it has freed."""
+
+    structures: int
+    """Those that live."""
+    items: int
+    blocks: int
+    """Blocks in use that something leads to."""
+    bytes: int
+    freed_blocks: int
+    freed_bytes: int

@@ -10,14 +10,13 @@ from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import InvalidNameError
 from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_name
+from spacejmp.structures.kinds import name_of_root
 from spacejmp.structures.reports import RootInfo
 
 if TYPE_CHECKING:
-    from spacejmp.structures.store import Store
+    from spacejmp.structures.containers import Containers
 
-__all__ = ["KIND_NAMES", "Roots"]
-
-KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap", _roots.POINTER: "pointer"}
+__all__ = ["Roots"]
 
 
 class Roots(Mapping[str, RootInfo]):
@@ -25,7 +24,7 @@ class Roots(Mapping[str, RootInfo]):
 
     __slots__ = ("_store",)
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Containers) -> None:
         self._store = store
 
     def __getitem__(self, name: str) -> RootInfo:
@@ -58,7 +57,7 @@ def _info(name: str, root: _roots.RootRecord) -> RootInfo:
         return RootInfo(name, "pointer", "", "")
     return RootInfo(
         name,
-        KIND_NAMES.get(root.type, "unknown"),
-        codec_name(root.key_codec, "key"),
-        codec_name(root.value_codec, "value"),
+        name_of_root(root),
+        codec_name(root.key_codec, "key") if root.key_codec else "",
+        codec_name(root.value_codec, "value") if root.value_codec else "",
     )

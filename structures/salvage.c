@@ -125,23 +125,17 @@ static void take_head(struct sj_salvage *salvage, uint32_t number, struct salvag
     structure->told.has_head = true;
     if (head->kind == SJ_KIND_BTREE) {
         const struct sj_btree_head *tree = (const struct sj_btree_head *)(uintptr_t)head->at;
-        structure->told.kinds = (struct sj_kinds){(enum sj_item_kind)(tree->key_kind & 1),
-                                                  (enum sj_item_kind)(tree->value_kind & 1)};
+        structure->told.kinds = (struct sj_kinds){sj_item_byte_kind(tree->first.key),
+                                                  sj_item_byte_kind(tree->first.value)};
         structure->told.expected = tree->count;
     } else {
         const struct sj_hashmap_head *map = (const struct sj_hashmap_head *)(uintptr_t)head->at;
-        structure->told.kinds = (struct sj_kinds){(enum sj_item_kind)(map->node.count & 1),
-                                                  (enum sj_item_kind)(map->node.count >> 8 & 1)};
+        structure->told.kinds = (struct sj_kinds){sj_item_byte_kind(map->node.count & 0xff),
+                                                  sj_item_byte_kind(map->node.count >> 8)};
         structure->told.expected = map->count;
         structure->seed = map->seed;
         structure->hashes = true;
     }
-}
-
-/* The kinds that go with the codecs of a root: numbers lie in words (_codec.pxd). */
-static enum sj_item_kind kind_of_codec(uint8_t codec)
-{
-    return codec <= 2 ? SJ_ITEM_WORD : SJ_ITEM_BYTES;
 }
 
 static void add_root(struct sj_salvage *salvage, struct salvage_head *found)
@@ -155,7 +149,7 @@ static void add_root(struct sj_salvage *salvage, struct salvage_head *found)
     made->told.key_codec = root->key_codec;
     made->told.value_codec = root->value_codec;
     made->told.kinds =
-        (struct sj_kinds){kind_of_codec(root->key_codec), kind_of_codec(root->value_codec)};
+        (struct sj_kinds){sj_codec_kind(root->key_codec), sj_codec_kind(root->value_codec)};
     made->told.name_bytes = root->name_bytes <= SJ_NAME_MAX ? root->name_bytes : SJ_NAME_MAX;
     memcpy(made->told.name, root->name, made->told.name_bytes);
     struct salvage_head *head = head_at(salvage, root->pointer, root->type);

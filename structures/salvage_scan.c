@@ -83,11 +83,12 @@ static bool is_head(const struct sj_segment *segment, uint64_t at, uint16_t kind
 {
     if (kind == SJ_KIND_BTREE) {
         const struct sj_btree_head *tree = sj_segment_block(segment, at, sizeof *tree, kind);
-        return tree != NULL && tree->key_kind <= SJ_ITEM_BYTES &&
-               tree->value_kind <= SJ_ITEM_BYTES && tree->zero == 0;
+        return tree != NULL && sj_item_byte_is_sound(tree->first.key) &&
+               sj_item_byte_is_sound(tree->first.value);
     }
     const struct sj_hashmap_head *map = sj_segment_block(segment, at, sizeof *map, SJ_KIND_HASHMAP);
-    return map != NULL && (map->node.count & 0xfefe) == 0 && map->node.aux <= SJ_HASHMAP_DEPTH_MAX;
+    return map != NULL && sj_item_byte_is_sound(map->node.count & 0xff) &&
+           sj_item_byte_is_sound(map->node.count >> 8) && map->node.aux <= SJ_HASHMAP_DEPTH_MAX;
 }
 
 /* Notes the block when it is of a kind that is looked for. `strict`: it may be anything. */

@@ -3,25 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from spacejmp._space import Hold, Space
-from spacejmp.names import check_root_name
-from spacejmp.persistence.errors import (
-    AlreadyExistsError,
-    CodecMismatchError,
-    DetachedError,
-    NotFoundError,
-    StructureTypeError,
-)
-from spacejmp.structures import _roots
-from spacejmp.structures._codec import codec_id, codec_name
-from spacejmp.structures.btree import BTree
-from spacejmp.structures.hashmap import HashMap
-from spacejmp.structures.reports import CheckReport, StoreStats
-from spacejmp.structures.roots import KIND_NAMES, Roots
+from spacejmp.persistence.errors import DetachedError
+from spacejmp.structures import _upkeep
+from spacejmp.structures.containers import Containers
+from spacejmp.structures.reports import CheckReport, CollectReport, StoreStats
 from spacejmp.structures.versions import Versioned
 
 if TYPE_CHECKING:
@@ -30,14 +18,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from spacejmp.structures._mapping import MappingCore
-
 __all__ = ["Store"]
 
-_KINDS: dict[int, type[BTree | HashMap]] = {_roots.BTREE: BTree, _roots.HASHMAP: HashMap}
 
-
-class Store(Versioned):
+class Store(Containers, Versioned):
     """A named store that is open in this process; made by `open`.
 
     A store is one virtual address space: its data lies at the same addresses in every process, and
@@ -60,7 +44,7 @@ class Store(Versioned):
     RootInfo(name='genes', kind='btree', key='str', value='any')
     """
 
-    __slots__ = ("__weakref__", "_opened", "_space", "flag", "home", "name", "path")
+    __slots__ = ("__weakref__", "_space", "flag", "home", "name", "path")
 
     def __init__(self, name: str, home: str, path: str, flag: str, space: Space) -> None:
         self.name = name
@@ -68,84 +52,7 @@ class Store(Versioned):
         self.path = path
         self.flag = flag
         self._space = space
-        self._opened: weakref.WeakValueDictionary[str, MappingCore] = weakref.WeakValueDictionary()
-
-    # -- structures ---------------------------------------------------------------------------
-
-    def btree(self, name: str, key: str | None = None, value: str | None = None) -> BTree:
-        """Open an ordered mapping by name; it is made if missing.
-
-        Parameters
-        ----------
-        name : str
-            1 to 255 bytes of UTF-8.
-        key : {"int", "float", "bytes", "str", "any"}, optional
-            The key codec: "any" for a new tree, what it has for an old one.
-        value : {"int", "float", "bytes", "str", "any", "pickle"}, optional
-            The value codec, likewise.
-
-        Returns
-        -------
-        BTree
-
-        Raises
-        ------
-        CodecMismatchError
-            The tree has other codecs.
-        StructureTypeError
-            The structure of that name is no B-tree.
-        NotFoundError
-            It is missing and the store was opened with flag "r".
-
-        Durability
-        ----------
-        A new tree and its name appear together, in one atomic operation.
-        """
-        tree = self._open(BTree, _roots.BTREE, name, key, value)
-        assert isinstance(tree, BTree)
-        return tree
-
-    def hashmap(self, name: str, key: str | None = None, value: str | None = None) -> HashMap:
-        """Open an unordered mapping by name; it is made if missing. See `btree`."""
-        mapping = self._open(HashMap, _roots.HASHMAP, name, key, value)
-        assert isinstance(mapping, HashMap)
-        return mapping
-
-    def __getitem__(self, name: str) -> BTree | HashMap:
-        """The structure of that name, whatever its kind; NotFoundError."""
-        raw = check_root_name(name)
-        root = _roots.find(self._space, raw)
-        if root is None:
-            raise self._no_root(name)
-        if root.type == _roots.POINTER:
-            raise StructureTypeError(
-                f"{name!r} is a pointer, not a structure: VasHandle.roots[{name!r}] is its address"
-            )
-        if root.type not in _KINDS:
-            raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
-        return self._structure(_KINDS[root.type], name, raw, root)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.roots
-
-    def drop(self, name: str) -> None:
-        """Remove a structure and all that is in it, as one atomic operation.
-
-        Raises
-        ------
-        NotFoundError, ReadOnlyError
-
-        Complexity
-        ----------
-        O(n) in its items.
-        """
-        _roots.drop(self._space, check_root_name(name))
-        self._opened.pop(name, None)
-
-    @property
-    def roots(self) -> Roots:
-        """The structures by name: a live mapping to `RootInfo`."""
-        return Roots(self)
+        Containers.__init__(self)
 
     # -- holds --------------------------------------------------------------------------------
 
@@ -232,7 +139,7 @@ class Store(Versioned):
 
     def stats(self) -> StoreStats:
         """What the bytes of the file are used for. O(pages)."""
-        return StoreStats(**_roots.heap_stats(self._space))
+        return StoreStats(**_upkeep.heap_stats(self._space))
 
     def check(
         self,
@@ -274,7 +181,48 @@ class Store(Versioned):
         ----------
         A repair is one atomic operation, and synced.
         """
-        return CheckReport(**_roots.check(self._space, repair, progress))
+        return CheckReport(**_upkeep.check(self._space, repair, progress))
+
+    def collect(self, *, progress: Callable[[int, int], object] | None = None) -> CollectReport:
+        """Free what nothing leads to: structures and records without a name, cycles of them too.
+
+        A typed mark and sweep from the roots. What this process has objects of is kept; an object
+        of another process raises `NotFoundError` when what it stands for has been freed.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called now and then with the bytes that are done and those that there are. An exception
+            that it raises ends the collection, and nothing is freed.
+
+        Raises
+        ------
+        CorruptError
+            The store is damaged; nothing is freed.
+        InvalidArgumentError, HoldUpgradeError
+            Inside of a transaction, or of a read hold.
+        ReadOnlyError, SpaceFullError, SpaceBusyError
+
+        Complexity
+        ----------
+        O(what is in use); nobody else reads or writes meanwhile.
+
+        Durability
+        ----------
+        One atomic operation.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     rows = store.hashmap("rows", key="str")
+        ...     rows["a"] = store.new_hashmap()
+        ...     del rows["a"]
+        ...     store.collect().freed_blocks > 0
+        True
+        """
+        kept = list(self._placed.keys())
+        found = _upkeep.collect(self._space, kept, progress)
+        return CollectReport(*(found[field] for field in CollectReport._fields))
 
     def close(self) -> None:
         """Detach the store; its structures raise `DetachedError` from then on.
@@ -357,67 +305,12 @@ class Store(Versioned):
 
         return open(name, "w", home=home, timeout=timeout)
 
-    def _no_root(self, name: str) -> NotFoundError:
-        names = ", ".join(repr(other) for other, _ in _roots.listing(self._space)[:8])
-        return NotFoundError(
-            f"store {self.name!r} has no structure named {name!r}; it has {names or 'none'}"
-        )
 
-    def _open(
-        self,
-        kind: type[BTree | HashMap],
-        type_id: int,
-        name: str,
-        key: str | None,
-        value: str | None,
-    ) -> BTree | HashMap:
-        raw = check_root_name(name)
-        wanted = (
-            None if key is None else codec_id(key, "key"),
-            None if value is None else codec_id(value, "value"),
-        )
-        root = _roots.find(self._space, raw)
-        if root is None:
-            root = self._make(raw, name, type_id, key or "any", value or "any")
-        if root.type != type_id:
-            raise StructureTypeError(
-                f"{name!r}: expected a {KIND_NAMES[type_id]}, found a "
-                f"{KIND_NAMES.get(root.type, 'structure of an unknown kind')}: "
-                f"store[{name!r}] opens whatever it is"
-            )
-        roles: tuple[Literal["key", "value"], ...] = ("key", "value")
-        for role, codec, found in zip(roles, wanted, root[1:], strict=True):
-            if codec is not None and codec != found:
-                raise CodecMismatchError(
-                    f"{name!r}: expected the {role} codec {codec_name(codec, role)!r}, found "
-                    f"{codec_name(found, role)!r}: open it without {role}=, or drop it first"
-                )
-        return self._structure(kind, name, raw, root)
-
-    def _structure(
-        self, kind: type[BTree | HashMap], name: str, raw: bytes, root: _roots.RootRecord
-    ) -> BTree | HashMap:
-        """The object for a root that was found; NotFoundError when it has gone meanwhile."""
-        opened = self._opened.get(name)
-        has = codec_name(root.key_codec, "key"), codec_name(root.value_codec, "value")
-        if isinstance(opened, kind) and (opened.key, opened.value) == has:
-            return opened
-        mapping = kind(self, self._space, name, raw, root.key_codec, root.value_codec)
-        self._opened[name] = mapping
-        return mapping
-
-    def _make(self, raw: bytes, name: str, type_id: int, key: str, value: str) -> _roots.RootRecord:
-        if self.readonly:
-            raise self._no_root(name)
-        codecs = codec_id(key, "key"), codec_id(value, "value")
-        with contextlib.suppress(AlreadyExistsError):  # another process was faster
-            _roots.create(self._space, raw, type_id, *codecs)
-        root = _roots.find(self._space, raw)
-        if root is None:
-            raise self._no_root(name)
-        return root
-
-
-def _reopen_structure(store: Store, name: str) -> BTree | HashMap:
+def _reopen_structure(store: Store, name: str) -> Any:
     """What a pickled structure becomes."""
     return store[name]
+
+
+def _reopen_place(store: Store, head: int, serial: int) -> Any:
+    """What a pickled structure without a name becomes."""
+    return store._at(head, serial)

@@ -94,6 +94,7 @@ class Media:
 
     def tree(self, head: int, codec: int) -> dict[Any, list[Range]]:
         _, keys, values = struct.unpack_from("<HBB", self.raw, head)
+        keys, values = keys & 1, values & 1
         top, height = self.words(head + 16, 2)
         found: dict[Any, list[Range]] = {}
         level = [self.offset(top)]
@@ -117,6 +118,7 @@ class Media:
 
     def map(self, head: int, codec: int) -> dict[Any, list[Range]]:
         keys, values, depth = struct.unpack_from("<BBI", self.raw, head + 2)
+        keys, values = keys & 1, values & 1
         directory = self.offset(self.word(head + 24))
         self.blocks.directories.append(directory)
         found: dict[Any, list[Range]] = {}

@@ -69,7 +69,7 @@ static inline uint64_t sound(struct sj_segment *segment, const struct model *mod
     CHECK(world_find(&world, segment));
     CHECK(world_contents(&world) == model->digest);
     CHECK_OK(sj_check(segment, &report));
-    CHECK(report.leaked_blocks == 0);
+    CHECK(report.census.leaked_blocks == 0);
     return report.verified_pages;
 }
 

@@ -435,9 +435,9 @@ static int examine(struct process *process, uint64_t *digest)
     struct sj_check_report report;
     struct sj_root *root = NULL;
     int error = sj_check(&process->segment, &report);
-    if (error == SJ_OK && report.leaked_blocks != 0)
-        error =
-            sj_error(SJ_ECORRUPT, "%llu blocks are lost", (unsigned long long)report.leaked_blocks);
+    if (error == SJ_OK && report.census.leaked_blocks != 0)
+        error = sj_error(SJ_ECORRUPT, "%llu blocks are lost",
+                         (unsigned long long)report.census.leaked_blocks);
     *digest = 0;
     while (error == SJ_OK && (error = sj_root_next(&process->segment, root, &root)) == SJ_OK &&
            root != NULL) {

@@ -148,7 +148,7 @@ static void directory_and_tables_are_what_they_say(void)
     /* The kinds of items that there are. */
     struct sj_hashmap opened;
     uint16_t of_items = head->node.count;
-    for (uint16_t wrong = 2; wrong != 0; wrong = wrong == 2 ? 2 << 8 : 0) {
+    for (uint16_t wrong = 3; wrong != 0; wrong = wrong == 3 ? 3 << 8 : 0) {
         head->node.count = wrong;
         CHECK(sj_hashmap_open(world->segment, (uintptr_t)head, &opened) == SJ_ECORRUPT);
         head->node.count = of_items;

@@ -349,13 +349,13 @@ static void the_head_says_what_it_is(void)
     struct sj_btree_head old = *tree.head;
     for (uint32_t i = 0; i < 4; i++) {
         if (i == 0)
-            tree.head->key_kind = 2;
+            tree.head->first.key = 0x7f;
         else if (i == 1)
-            tree.head->value_kind = 2;
+            tree.head->first.value = 0x7f;
         else if (i == 2)
             tree.head->height = SJ_BTREE_HEIGHT_MAX + 1;
         else
-            tree.head->kind = SJ_KIND_HASHMAP;
+            tree.head->first.kind = SJ_KIND_HASHMAP;
         CHECK(sj_btree_open(segment, at, &opened) == SJ_ECORRUPT);
         *tree.head = old;
     }

@@ -25,9 +25,9 @@ static void check(struct sj_segment *segment, uint64_t blocks)
     struct sj_check_report report;
     struct sj_check_options options = {.repair = true};
     CHECK_OK(sj_check(segment, &report));
-    CHECK(report.blocks == blocks && report.leaked_blocks == 0);
+    CHECK(report.census.blocks == blocks && report.census.leaked_blocks == 0);
     CHECK_OK(sj_check_with(segment, &options, &report));
-    CHECK(report.blocks == blocks && report.freed_blocks == 0);
+    CHECK(report.census.blocks == blocks && report.census.freed_blocks == 0);
 }
 
 static void blocks_hold_what_is_written(void)
@@ -223,7 +223,7 @@ static void a_death_leaves_all_of_it_or_nothing(void)
         if (sj_user_root_get(write.segment, "fresh", 5, &fresh) == SJ_OK)
             CHECK(sj_user_room(write.segment, fresh) == 40);
         CHECK_OK(sj_check(write.segment, &report));
-        CHECK(report.leaked_blocks == 0);
+        CHECK(report.census.leaked_blocks == 0);
     }
     CHECK_OK(sj_segment_close(write.segment, true));
 }

@@ -299,7 +299,7 @@ static uint64_t verify(void)
         CHECK_OK(sj_enter_read(space, &patient));
         CHECK(*(const uint64_t *)(uintptr_t)segments[i].word == shared->counted[i]);
         CHECK_OK(sj_check(space->segment, &report));
-        CHECK(report.leaked_blocks == 0);
+        CHECK(report.census.leaked_blocks == 0);
         CHECK_OK(sj_leave(space));
         CHECK_OK(sj_space_detach(space, &patient));
         sum += shared->counted[i];

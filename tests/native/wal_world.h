@@ -191,7 +191,7 @@ static inline uint64_t world_check(const struct world *world)
 {
     struct sj_check_report report;
     CHECK_OK(sj_check(world->segment, &report));
-    CHECK(report.leaked_blocks == 0);
+    CHECK(report.census.leaked_blocks == 0);
     return report.verified_pages;
 }
 

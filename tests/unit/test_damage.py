@@ -486,10 +486,10 @@ def use_damaged(home: Path) -> None:
         lambda store: list(store.roots.items()),
         lambda store: [store[name].get(key) for name, key in (("t", 7), ("h", "7"), ("b", b"7"))],
         lambda store: [list(store[name].items()) for name in ("t", "h", "b")],
-        lambda store: list(reversed(store["b"].items())),  # type: ignore[call-overload]
-        lambda store: list(store["b"].irange(b"2", b"5")),  # type: ignore[union-attr]
-        lambda store: [store["t"].peekitem(n) for n in (0, 100, -1)],  # type: ignore[union-attr]
-        lambda store: [store["t"].index(n) for n in (0, 100)],  # type: ignore[union-attr]
+        lambda store: list(reversed(store["b"].items())),
+        lambda store: list(store["b"].irange(b"2", b"5")),
+        lambda store: [store["t"].peekitem(n) for n in (0, 100, -1)],
+        lambda store: [store["t"].index(n) for n in (0, 100)],
         lambda store: store["t"].update(dict.fromkeys(range(0, 900, 7), "changed" * 9)),
         lambda store: store["h"].update({str(n): "changed" for n in range(0, 900, 7)}),
         lambda store: store["b"].update({b"%d" % n: b"changed" for n in range(0, 900, 7)}),

@@ -151,7 +151,7 @@ def test_what_is_no_store_is_refused(stores: Stores, disk_home: Path) -> None:
     with pytest.raises(sj.InvalidArgumentError, match="found 0"):
         sj.transaction()
     with pytest.raises(sj.InvalidArgumentError, match="found BTree"):
-        sj.transaction(stores[0]["t"])  # type: ignore[arg-type]
+        sj.transaction(stores[0]["t"])
     with pytest.raises(ValueError, match="timeout"):
         sj.transaction(*stores, timeout=-1)
     with pytest.raises(TypeError, match="await"):

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""_upkeep.pyx: what is done with a store as a whole: its statistics, its check, its collector.
+
+Binds structures/check.h and structures/collect.h. Each function takes the hold that it needs.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from spacejmp._space cimport SJ_OK, Space, raise_error, sj_segment
+
+
+cdef extern from "persistence/heap.h" nogil:
+    struct sj_heap_stats_t "sj_heap_stats":
+        uint64_t file_bytes
+        uint64_t live_bytes
+        uint64_t live_blocks
+        uint64_t free_bytes
+        uint64_t meta_bytes
+    int c_heap_stats "sj_heap_stats"(const sj_segment *segment, sj_heap_stats_t *stats)
+
+
+cdef extern from "structures/census.h" nogil:
+    struct sj_census_report:
+        uint64_t structures
+        uint64_t items
+        uint64_t blocks
+        uint64_t bytes
+        uint64_t leaked_blocks
+        uint64_t leaked_bytes
+        uint64_t freed_blocks
+        uint64_t freed_bytes
+
+
+cdef extern from "structures/check.h" nogil:
+    struct sj_check_report:
+        sj_census_report census
+        uint64_t verified_pages
+        uint64_t unverified_pages
+
+    struct sj_check_options:
+        bint repair
+        int (*progress)(void *context, uint64_t done, uint64_t total) noexcept nogil
+        void (*accepted)(void *context, const char *what) noexcept nogil
+        void *context
+
+    int sj_check_with(sj_segment *segment, const sj_check_options *options, sj_check_report *report)
+
+
+cdef extern from "structures/collect.h" nogil:
+    struct sj_kept:
+        uint64_t head
+        uint32_t serial
+
+    struct sj_collect_options:
+        const sj_kept *kept
+        uint64_t kept_count
+        int (*progress)(void *context, uint64_t done, uint64_t total) noexcept nogil
+        void *context
+
+    int sj_collect(sj_segment *segment, const sj_collect_options *options, sj_census_report *report)
+
+
+def heap_stats(Space space):
+    """What the file's bytes are used for, as a dict of numbers."""
+    cdef sj_heap_stats_t stats
+    cdef sj_segment *segment
+    cdef int error
+    space.enter_read()
+    segment = space.space.segment  # with the GIL: another thread may detach this reference
+    try:
+        with nogil:
+            error = c_heap_stats(segment, &stats)
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return stats
+
+
+cdef class Watch:
+    """What a check calls back with."""
+
+    cdef object progress  # (done, total), or None
+    cdef list accepted
+    cdef list raised
+
+
+cdef int on_progress(void *context, uint64_t done, uint64_t total) noexcept nogil:
+    """1 when a signal handler or the caller's function has raised."""
+    with gil:
+        try:
+            PyErr_CheckSignals()
+            if (<Watch>context).progress is not None:
+                (<Watch>context).progress(done, total)
+        except BaseException as raised:
+            (<Watch>context).raised.append(raised)
+            return 1
+    return 0
+
+
+cdef void on_accepted(void *context, const char *what) noexcept nogil:
+    with gil:
+        (<Watch>context).accepted.append((<bytes>what).decode("utf-8", "replace"))
+
+
+def check(Space space, bint repair, progress):
+    """Verify everything; a dict of what was found. CorruptError names the first damage."""
+    cdef sj_check_report report
+    cdef sj_check_options options
+    cdef sj_segment *segment
+    cdef Watch watch = Watch()
+    cdef int error
+    watch.progress = progress
+    watch.accepted = []
+    watch.raised = []
+    options.repair = repair
+    options.progress = on_progress
+    options.accepted = on_accepted
+    options.context = <void *>watch
+    if repair:
+        space.enter_write()
+    else:
+        space.enter_read()
+    segment = space.space.segment  # with the GIL: another thread may detach this reference
+    try:
+        with nogil:
+            error = sj_check_with(segment, &options, &report)
+        if repair:
+            space.changed()
+    finally:
+        space.leave()
+    if watch.raised:
+        raise watch.raised[0]
+    if error != SJ_OK:
+        raise_error(error)
+    return {**report.census, "verified_pages": report.verified_pages,
+            "unverified_pages": report.unverified_pages, "accepted": tuple(watch.accepted)}
+
+
+def collect(Space space, list kept, progress):
+    """Free what nothing leads to, but for the `kept` (address, serial); a dict of numbers."""
+    cdef sj_census_report report
+    cdef sj_collect_options options
+    cdef sj_segment *segment
+    cdef sj_kept *places = <sj_kept *>malloc((len(kept) + 1) * sizeof(sj_kept))
+    cdef Watch watch = Watch()
+    cdef Py_ssize_t i
+    cdef int error
+    if places is NULL:
+        raise MemoryError
+    watch.progress = progress
+    watch.raised = []
+    try:
+        for i in range(len(kept)):
+            places[i].head, places[i].serial = kept[i]
+        options.kept = places
+        options.kept_count = len(kept)
+        options.progress = on_progress
+        options.context = <void *>watch
+        space.enter_write()
+        segment = space.space.segment  # with the GIL: another thread may detach this reference
+        try:
+            with nogil:
+                error = sj_collect(segment, &options, &report)
+            space.changed()
+        finally:
+            space.leave()
+    finally:
+        free(places)
+    if watch.raised:
+        raise watch.raised[0]
+    if error != SJ_OK:
+        raise_error(error)
+    return report

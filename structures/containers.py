@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Containers`: the structures of a store: opened by name, made without one, found by place."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from spacejmp.names import check_root_name
+from spacejmp.persistence.errors import (
+    AlreadyExistsError,
+    CodecMismatchError,
+    NotFoundError,
+    StructureTypeError,
+)
+from spacejmp.structures import _roots
+from spacejmp.structures._codec import codec_name
+from spacejmp.structures._container import ContainerCore
+from spacejmp.structures.btree import BTree
+from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
+from spacejmp.structures.roots import Roots
+
+if TYPE_CHECKING:
+    from spacejmp._space import Space
+
+__all__ = ["Containers"]
+
+AnyContainer = TypeVar("AnyContainer", bound=ContainerCore)
+
+
+class Containers:
+    """The half of `Store` that opens its structures."""
+
+    __slots__ = ("_opened", "_placed")
+
+    name: str
+    _space: Space
+
+    def __init__(self) -> None:
+        self._opened: weakref.WeakValueDictionary[str, ContainerCore] = (
+            weakref.WeakValueDictionary()
+        )
+        self._placed: weakref.WeakValueDictionary[tuple[int, int], ContainerCore] = (
+            weakref.WeakValueDictionary()
+        )
+
+    # -- by name ------------------------------------------------------------------------------
+
+    def btree(self, name: str, key: str | None = None, value: str | None = None) -> BTree:
+        """Open an ordered mapping by name; it is made if missing.
+
+        Parameters
+        ----------
+        name : str
+            1 to 255 bytes of UTF-8.
+        key : {"int", "float", "bytes", "str", "any"}, optional
+            The key codec: "any" for a new tree, what it has for an old one.
+        value : {"int", "float", "bytes", "str", "any", "pickle"}, optional
+            The value codec, likewise.
+
+        Returns
+        -------
+        BTree
+
+        Raises
+        ------
+        CodecMismatchError
+            The tree has other codecs.
+        StructureTypeError
+            The structure of that name is no B-tree.
+        NotFoundError
+            It is missing and the store was opened with flag "r".
+
+        Durability
+        ----------
+        A new tree and its name appear together, in one atomic operation.
+        """
+        return self._open(BTree, name, key, value)
+
+    def hashmap(self, name: str, key: str | None = None, value: str | None = None) -> HashMap:
+        """Open an unordered mapping by name; it is made if missing. See `btree`."""
+        return self._open(HashMap, name, key, value)
+
+    # -- without a name -----------------------------------------------------------------------
+
+    def new_btree(self, key: str = "any", value: str = "any") -> BTree:
+        """Make an ordered mapping that has no name, to be stored in another structure.
+
+        What `any` values hold is a reference to it: reading one gives the live object. It lives as
+        long as something leads to it: a name (``store["name"] = tree``), a reference in a structure
+        that lives, or, in this process, the object. `collect` frees what nothing leads to.
+
+        Raises
+        ------
+        SpaceFullError, ReadOnlyError, SpaceBusyError
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     people = store.hashmap("people", key="str")
+        ...     people["Ada"] = store.new_btree(key="int", value="str")
+        ...     people["Ada"][1815] = "born"
+        ...     list(people["Ada"].items())
+        [(1815, 'born')]
+        """
+        return self._new(BTree, key, value)
+
+    def new_hashmap(self, key: str = "any", value: str = "any") -> HashMap:
+        """Make an unordered mapping that has no name. See `new_btree`."""
+        return self._new(HashMap, key, value)
+
+    # -- whatever it is -----------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Any:
+        """The structure of that name, whatever its kind; NotFoundError."""
+        raw = check_root_name(name)
+        root = _roots.find(self._space, raw)
+        if root is None:
+            raise self._no_root(name)
+        if root.type == _roots.POINTER:
+            raise StructureTypeError(
+                f"{name!r} is a pointer, not a structure: VasHandle.roots[{name!r}] is its address"
+            )
+        kind = kind_of_root(root)
+        if kind is None:
+            raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
+        return self._structure(kind.make, name, raw, root)
+
+    def __setitem__(self, name: str, structure: ContainerCore) -> None:
+        """Give a structure of this store a name, or one more.
+
+        Raises
+        ------
+        AlreadyExistsError
+            Something has that name: drop it first.
+        TypeError, ValueError
+            It is no structure; it is of another store.
+        """
+        raw = check_root_name(name)
+        if not isinstance(structure, ContainerCore):
+            raise TypeError(
+                f"store[{name!r}]: expected a structure of the store, found a "
+                f"{type(structure).__name__}: put values into a structure, such as "
+                f"store.hashmap({name!r})"
+            )
+        if structure.store._space is not self._space:
+            raise ValueError(f"{structure!r} lies in another store: copy it into one of this store")
+        _roots.assign(self._space, raw, *structure._place)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.roots
+
+    def drop(self, name: str) -> None:
+        """Remove a structure and all that is in it, as one atomic operation.
+
+        A structure that references may lead to loses its name alone: it is freed by `collect` when
+        nothing leads to it.
+
+        Raises
+        ------
+        NotFoundError, ReadOnlyError
+
+        Complexity
+        ----------
+        O(n) in its items.
+        """
+        _roots.drop(self._space, check_root_name(name))
+        self._opened.pop(name, None)
+
+    @property
+    def roots(self) -> Roots:
+        """The structures by name: a live mapping to `RootInfo`."""
+        return Roots(self)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _no_root(self, name: str) -> NotFoundError:
+        names = ", ".join(repr(other) for other, _ in _roots.listing(self._space)[:8])
+        return NotFoundError(
+            f"store {self.name!r} has no structure named {name!r}; it has {names or 'none'}"
+        )
+
+    def _open(
+        self, made: type[AnyContainer], name: str, key: str | None, value: str | None
+    ) -> AnyContainer:
+        """The structure of that name and class; None: whatever its codec is."""
+        kind = kind_of(made)
+        raw = check_root_name(name)
+        wanted = kind.codecs(key, value)
+        root = _roots.find(self._space, raw)
+        if root is None:
+            root = self._make(raw, name, kind, *kind.codecs(key or "any", value or "any"))
+        if kind_of_root(root) is not kind:
+            found = kind_of_root(root)
+            raise StructureTypeError(
+                f"{name!r}: expected a {kind.name}, found a "
+                f"{found.name if found else 'structure of an unknown kind'}: "
+                f"store[{name!r}] opens whatever it is"
+            )
+        roles: tuple[Literal["key", "value"], ...] = ("key", "value")
+        for role, codec, found_codec in zip(roles, wanted, root[1:], strict=True):
+            if codec is not None and codec != found_codec:
+                raise CodecMismatchError(
+                    f"{name!r}: expected the {role} codec {codec_name(codec, role)!r}, found "
+                    f"{codec_name(found_codec, role)!r}: open it without {role}=, or drop it first"
+                )
+        return self._structure(made, name, raw, root)
+
+    def _structure(
+        self, made: type[AnyContainer], name: str, raw: bytes, root: _roots.RootRecord
+    ) -> AnyContainer:
+        """The object for a root that was found; NotFoundError when it has gone meanwhile."""
+        opened = self._opened.get(name)
+        if isinstance(opened, made) and opened._codecs == root[1:]:
+            return opened
+        fresh = made(self, self._space, name, raw, root.key_codec, root.value_codec)
+        self._opened[name] = fresh
+        return fresh
+
+    def _make(
+        self, raw: bytes, name: str, kind: Kind, key: int | None, value: int | None
+    ) -> _roots.RootRecord:
+        if self.readonly:
+            raise self._no_root(name)
+        with contextlib.suppress(AlreadyExistsError):  # another process was faster
+            _roots.create(self._space, raw, kind.block, key or 0, value or 0)
+        root = _roots.find(self._space, raw)
+        if root is None:
+            raise self._no_root(name)
+        return root
+
+    def _new(self, made: type[AnyContainer], key: str | None, value: str | None) -> AnyContainer:
+        kind = kind_of(made)
+        codecs = tuple(codec or 0 for codec in kind.codecs(key, value))
+        head, serial = _roots.create(self._space, None, kind.block, *codecs)
+        return self._keep(made, head, serial, *codecs)
+
+    def _at(self, head: int, serial: int) -> ContainerCore:
+        """The structure that a reference leads to."""
+        placed = self._placed.get((head, serial))
+        if placed is not None:
+            return placed
+        found = _roots.look(self._space, head, serial)
+        kind = kind_of_root(found)
+        if kind is None:
+            raise StructureTypeError(
+                f"what lies at {head:#x} is of kind {found.type}, unknown to this version"
+            )
+        made: type[ContainerCore] = kind.make
+        return self._keep(made, head, serial, found.key_codec, found.value_codec)
+
+    def _keep(
+        self, made: type[AnyContainer], head: int, serial: int, key: int, value: int
+    ) -> AnyContainer:
+        fresh = made(self, self._space, None, None, key, value, head, serial)
+        self._placed[head, serial] = fresh
+        return fresh
+
+    @property
+    def readonly(self) -> bool:
+        """Whether the store was opened with flag "r"."""
+        raise NotImplementedError

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of structures: which class opens what lies in a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spacejmp.structures import _roots
+from spacejmp.structures._codec import codec_id
+from spacejmp.structures.btree import BTree
+from spacejmp.structures.hashmap import HashMap
+
+if TYPE_CHECKING:
+    from spacejmp.structures._container import ContainerCore
+
+__all__ = ["Kind", "kind_of", "kind_of_root", "name_of_root"]
+
+
+class Kind(NamedTuple):
+    """One kind: what the store says of it, and the class of its objects."""
+
+    name: str
+    block: int
+    """The kind of the block that its head is (SJ_KIND_…)."""
+    make: type[Any]
+    has_key: bool = True
+    """Whether it has a key codec."""
+    has_value: bool = True
+
+    def codecs(self, key: str | None, value: str | None) -> tuple[int | None, int | None]:
+        """The numbers of codecs by name; None stays None; 0 where the kind has none."""
+        return (
+            (None if key is None else codec_id(key, "key")) if self.has_key else 0,
+            (None if value is None else codec_id(value, "value")) if self.has_value else 0,
+        )
+
+
+KINDS = (
+    Kind("btree", _roots.BTREE, BTree),
+    Kind("hashmap", _roots.HASHMAP, HashMap),
+)
+
+
+def kind_of(made: type[ContainerCore]) -> Kind:
+    """The kind whose objects are of that class."""
+    return next(kind for kind in KINDS if kind.make is made)
+
+
+def kind_of_root(root: _roots.RootRecord | _roots.Found) -> Kind | None:
+    """The kind of what was found; None: there is none of that type and those codecs."""
+    for kind in KINDS:
+        if (
+            kind.block == root.type
+            and kind.has_key == (root.key_codec != 0)
+            and kind.has_value == (root.value_codec != 0)
+        ):
+            return kind
+    return None
+
+
+def name_of_root(root: _roots.RootRecord) -> str:
+    """How the store calls it."""
+    if root.type == _roots.POINTER:
+        return "pointer"
+    kind = kind_of_root(root)
+    return "unknown" if kind is None else kind.name
