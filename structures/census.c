@@ -135,7 +135,7 @@ static int on_reference(void *context, uint64_t head, uint32_t serial)
     return error == SJ_OK ? found(census, head, &info) : error;
 }
 
-static int visit(struct sj_census *census, uint64_t head)
+static int visit_one(struct sj_census *census, uint64_t head)
 {
     struct sj_structure_info info;
     int error = sj_structure_look(census->segment, head, 0, &info);
@@ -154,7 +154,7 @@ static int visit_all(struct sj_census *census)
 {
     int error = SJ_OK;
     while (error == SJ_OK && census->pending_count > 0)
-        error = visit(census, census->pending[--census->pending_count]);
+        error = visit_one(census, census->pending[--census->pending_count]);
     return error;
 }
 
