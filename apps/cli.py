@@ -142,8 +142,8 @@ for name, function in _COMMANDS.items():
     app.command(name, cls=_Command)(function)
 
 _GROUPS = {
-    "vas": (spaces.COMMANDS, "Virtual address spaces of several segments: make, join, set, show."),
-    "seg": (segments.COMMANDS, "Segments: make, set, show, remove."),
+    "vas": (spaces.COMMANDS, "Virtual address spaces of segments: make, join, clone, set, show."),
+    "seg": (segments.COMMANDS, "Segments: make, clone, set, show, remove."),
 }
 for group, (functions, text) in _GROUPS.items():
     sub = typer.Typer(cls=_Commands, help=text, no_args_is_help=True)

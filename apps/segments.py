@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on segments: seg ls, create, show, set, delete."""
+"""Commands on segments: seg ls, create, clone, show, set, delete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 
 import spacejmp as sj
 from spacejmp.apps import report
-from spacejmp.apps.settings import AsJson, Yes, confirm, settings_of
+from spacejmp.apps.progress import Share
+from spacejmp.apps.settings import AsJson, CloneDurability, Yes, confirm, settings_of
 from spacejmp.apps.spaces import value_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,31 @@ def create(
     home, timeout = settings_of(context)
     address = None if base is None else value_of("--base", base)
     sj.seg_alloc(name, address, value_of("--reserve", reserve), home=home, timeout=timeout)
+
+
+def clone(
+    context: typer.Context,
+    name: SegmentName,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What the clone is called.")],
+    durability: CloneDurability = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a segment with the same data at the same addresses."""
+    home, timeout = settings_of(context)
+    with Share(name) as share:
+        made = sj.seg_clone(
+            name,
+            new,
+            durability=None if durability is None else durability.value,
+            progress=share,
+            home=home,
+            timeout=timeout,
+        )
+    info = made.info()
+    if as_json:
+        report.emit_json({"name": info.name, "uuid": info.uuid.hex(), "base": info.base})
+    else:
+        report.line(f"{new} is a clone of {name} at {info.base:#x}")
 
 
 def show(context: typer.Context, name: SegmentName, as_json: AsJson = False) -> None:
@@ -103,6 +129,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ls": ls,
     "show": show,
     "create": create,
+    "clone": clone,
     "delete": delete,
     "set": change,
 }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CloneDurability",
     "Durability",
     "KeyCodec",
     "NewDurability",
@@ -68,6 +69,9 @@ class Durability(str, Enum):
 
 NewDurability = Annotated[
     Durability | None, typer.Option(help="What a new store survives; else process.")
+]
+CloneDurability = Annotated[
+    Durability | None, typer.Option(help="What the clone survives; else what the original does.")
 ]
 
 

@@ -12,6 +12,7 @@ import spacejmp as sj
 from spacejmp.apps import report
 from spacejmp.apps.amounts import parse_size
 from spacejmp.apps.exits import CommandError, describe
+from spacejmp.apps.progress import Share
 from spacejmp.apps.settings import AsJson, Yes, confirm, settings_of
 
 if TYPE_CHECKING:
@@ -128,6 +129,24 @@ def create(context: typer.Context, name: VasName) -> None:
     sj.vas_create(name, home=home, timeout=timeout)
 
 
+def clone(
+    context: typer.Context,
+    name: VasName,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What the clone is called.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a virtual address space of clones of all segments, as of one moment."""
+    home, timeout = settings_of(context)
+    with Share(name) as share:
+        made = sj.vas_clone(name, new, progress=share, home=home, timeout=timeout)
+    info = made.info()
+    if as_json:
+        report.emit_json(_facts(info))
+        return
+    names = ", ".join(each.name for each in info.segments) or "no segments"
+    report.line(f"{new} is a clone of {name}: {names}")
+
+
 def delete(context: typer.Context, name: VasName, yes: Yes = False) -> None:
     """Remove a virtual address space; its segments stay, but those of a store."""
     home, timeout = settings_of(context)
@@ -216,6 +235,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ls": ls,
     "show": show,
     "create": create,
+    "clone": clone,
     "delete": delete,
     "attach": attach,
     "detach": detach,

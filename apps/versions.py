@@ -9,7 +9,7 @@ import typer
 
 from spacejmp.apps import report
 from spacejmp.apps.progress import Share
-from spacejmp.apps.settings import AsJson, NewDurability, StoreName, catalog
+from spacejmp.apps.settings import AsJson, CloneDurability, StoreName, catalog
 
 if TYPE_CHECKING:
     from spacejmp.clones import Version
@@ -21,7 +21,7 @@ def clone(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The store, or NAME@TAG.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What the clone is called.")],
-    durability: NewDurability = None,
+    durability: CloneDurability = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a store of another name with the same data at the same addresses."""

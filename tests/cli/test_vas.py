@@ -63,6 +63,59 @@ def test_what_segments_take_up_is_shown(panel: Path) -> None:
     assert sj.seg_ctl("genes", "prefault", home=panel)
 
 
+def test_a_vas_is_cloned_with_all_its_segments(home: Path) -> None:
+    ran(home, "create", "graph")
+    for name in ("graph.nodes", "edges"):
+        ran(home, "create", name, "--reserve", "1G", group="seg")
+        ran(home, "attach", "graph", name)
+    with sj.vas_attach("graph", "rw", home=home) as vh:
+        vh.write(vh.malloc("graph.nodes", 8), b"pointers")
+    out = ran(home, "clone", "graph", "trial")
+    assert out.startswith("trial is a clone of graph: ")
+    assert sorted(out.split(": ")[1].strip().split(", ")) == ["trial.edges", "trial.nodes"]
+    graph, trial, third = (
+        json.loads(out)
+        for out in (
+            ran(home, "show", "graph", "--json"),
+            ran(home, "show", "trial", "--json"),
+            ran(home, "clone", "trial", "third", "--json"),
+        )
+    )
+    bases = {each["name"].split(".")[-1]: each["base"] for each in graph["segments"]}
+    for clone, name in ((trial, "trial"), (third, "third")):
+        assert {each["name"]: each["base"] for each in clone["segments"]} == {
+            f"{name}.{part}": base for part, base in bases.items()
+        }
+    assert (third["name"], third["uuid"] != trial["uuid"]) == ("third", True)
+    ran(home, "create", "empty")
+    assert ran(home, "clone", "empty", "void") == "void is a clone of empty: no segments\n"
+
+
+def test_a_segment_is_cloned(panel: Path) -> None:
+    with sj.open("genes", home=panel) as store:
+        store.btree("by_symbol", key="str")["BRCA1"] = 17
+    out = ran(panel, "clone", "genes", "trial", group="seg")
+    assert out == f"trial is a clone of genes at {ARENA_START:#x}\n"
+    with sj.open("trial", "r", home=panel) as store:
+        assert store["by_symbol"]["BRCA1"] == 17
+    made = json.loads(ran(panel, "clone", "trial", "third", "--json", group="seg"))
+    shown = json.loads(ran(panel, "show", "third", "--json", group="seg"))
+    assert made == {member: shown[member] for member in ("name", "uuid", "base")}
+
+
+@pytest.mark.parametrize("group", ["vas", "seg"])
+def test_clones_that_fail_are_told(panel: Path, group: str) -> None:
+    for code, arguments in (
+        (1, ("clone", "nothing", "new")),
+        (2, ("clone", "genes", "reads")),
+        (2, ("clone", "genes", "../new")),
+    ):
+        result = run(panel, *arguments, group=group)
+        assert result.exit_code == code, result.output
+        assert result.stderr.startswith("spacejmp: ")
+    assert ran(panel, "ls", group="seg").split() == ["genes", "reads"]
+
+
 @pytest.mark.parametrize(
     ("what", "value", "found"),
     [
