@@ -28,6 +28,7 @@ from spacejmp.apps.demo_child import Child
 from spacejmp.apps.demo_names import STORE, TREE, UNICODE
 from spacejmp.apps.demo_report import Quiet, Show
 from spacejmp.apps.exits import Code, CommandError, tell
+from spacejmp.apps.interrupts import signals_unwind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,11 +99,12 @@ def _home_at(home: str | None) -> Iterator[str]:
             )
         yield place
         return
-    place = tempfile.mkdtemp(prefix="spacejmp-demo-", dir=_memory())
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    with signals_unwind():
+        place = tempfile.mkdtemp(prefix="spacejmp-demo-", dir=_memory())
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _memory() -> str | None:

@@ -10,6 +10,7 @@ import typer
 
 from spacejmp.apps import report
 from spacejmp.apps.amounts import parse_numbers, parse_size
+from spacejmp.apps.interrupts import signals_unwind
 from spacejmp.apps.progress import Share
 from spacejmp.apps.settings import AsJson  # noqa: TC001 - typer reads the annotation
 
@@ -68,7 +69,7 @@ def gups(
         seed,
         "cpu" if cpu else "wall",
     )
-    with Share("windows") as setting, Share("turns") as running:
+    with signals_unwind(), Share("windows") as setting, Share("turns") as running:
         cells = run(plan, setting, running)
     if as_json:
         report.emit_json(facts(plan, cells))

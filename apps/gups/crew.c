@@ -132,6 +132,8 @@ __attribute__((noreturn)) static void begin_to_work(const struct gups_window *wi
     if (getppid() != caller)
         _exit(1);
     signal(SIGINT, SIG_IGN); /* the caller ends the turn, and the crew */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
     uint64_t bytes = window->offset + words * sizeof(uint64_t);
     char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, window->fd, 0);
     if (at == MAP_FAILED)

@@ -10,6 +10,7 @@ import typer
 
 from spacejmp.apps import report
 from spacejmp.apps.amounts import parse_numbers, parse_size, parse_sizes
+from spacejmp.apps.interrupts import signals_unwind
 from spacejmp.apps.progress import Share
 from spacejmp.apps.settings import AsJson  # noqa: TC001 - typer reads the annotation
 
@@ -50,7 +51,7 @@ def switch(
         rounds,
         Path(directory),
     )
-    with Share("switches") as progress:
+    with signals_unwind(), Share("switches") as progress:
         rows = run(plan, progress)
     if as_json:
         report.emit_json(facts(rows))

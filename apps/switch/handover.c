@@ -79,6 +79,8 @@ __attribute__((noreturn)) static void answer(struct way *way, pid_t caller)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
     if (getppid() != caller)
         _exit(1);
     do
