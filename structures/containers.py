@@ -20,9 +20,11 @@ from spacejmp.structures._container import ContainerCore
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
-from spacejmp.structures.roots import Roots
+from spacejmp.structures.roots import Roots, find_root
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from spacejmp._space import Space
 
 __all__ = ["Containers"]
@@ -150,7 +152,47 @@ class Containers:
         _roots.assign(self._space, raw, *structure._place)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.roots
+        """Whether ``store[name]`` opens a structure."""
+        root = find_root(self._space, name)
+        return root is not None and kind_of_root(root) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def keys(self) -> list[str]:
+        """List the names of the structures, sorted: those that ``store[name]`` opens.
+
+        `roots` has all other names too, which are those of pointers and of structures that this
+        version does not know.
+
+        Returns
+        -------
+        list of str
+            As they are now.
+
+        Raises
+        ------
+        DetachedError
+            The store has been closed.
+
+        Complexity
+        ----------
+        O(n log n) in the number of names.
+
+        Examples
+        --------
+        >>> with sj.open("shelf") as store:
+        ...     genes, hits = store.btree("genes"), store.hashmap("hits")
+        ...     {name: len(structure) for name, structure in dict(store).items()}
+        {'genes': 0, 'hits': 0}
+        """
+        return [name for name, root in _roots.listing(self._space) if kind_of_root(root)]
 
     def drop(self, name: str) -> None:
         """Remove a structure and all that is in it, as one atomic operation.

@@ -14,9 +14,10 @@ from spacejmp.structures.kinds import name_of_root
 from spacejmp.structures.reports import RootInfo
 
 if TYPE_CHECKING:
+    from spacejmp._space import Space
     from spacejmp.structures.containers import Containers
 
-__all__ = ["Roots"]
+__all__ = ["Roots", "find_root"]
 
 
 class Roots(Mapping[str, RootInfo]):
@@ -34,13 +35,7 @@ class Roots(Mapping[str, RootInfo]):
         return _info(name, record)
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str):
-            return False
-        try:
-            raw = check_root_name(name)
-        except InvalidNameError:  # nothing can have such a name
-            return False
-        return _roots.find(self._store._space, raw) is not None
+        return find_root(self._store._space, name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter([name for name, _ in _roots.listing(self._store._space)])
@@ -50,6 +45,17 @@ class Roots(Mapping[str, RootInfo]):
 
     def __repr__(self) -> str:
         return f"Roots({[_info(*root) for root in _roots.listing(self._store._space)]!r})"
+
+
+def find_root(space: Space, name: object) -> _roots.RootRecord | None:
+    """Find what has this name; None also for what is no name."""
+    if not isinstance(name, str):
+        return None
+    try:
+        raw = check_root_name(name)
+    except InvalidNameError:  # nothing can have such a name
+        return None
+    return _roots.find(space, raw)
 
 
 def _info(name: str, root: _roots.RootRecord) -> RootInfo:

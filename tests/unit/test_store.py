@@ -279,6 +279,25 @@ def test_roots_are_a_live_mapping(store: sj.Store) -> None:
     assert list(roots) == ["a\n ä"]
 
 
+def test_a_store_is_a_mapping_of_its_structures(store: sj.Store) -> None:
+    """It had `store[name]` alone, so that `list(store)` looked for a structure named 0."""
+    assert (list(store), len(store), dict(store)) == ([], 0, {})
+    assert store, "a store without structures is one all the same"
+    tree, mapping = store.btree("b", key="int"), store.hashmap("a")
+    assert list(store) == store.keys() == ["a", "b"]
+    assert len(store) == 2
+    assert dict(store) == {"a": mapping, "b": tree}
+    for name in store:
+        assert name in store
+        store.drop(name)
+    assert list(store) == []
+    store.close()
+    assert store
+    for action in (store.keys, store.__iter__, store.__len__):
+        with pytest.raises(sj.DetachedError):
+            action()
+
+
 @pytest.mark.parametrize("name", ["", "a\0b", "x" * 256, "\ud800", 7, None])
 def test_what_is_no_name_is_not_in_a_store(store: sj.Store, name: object) -> None:
     assert name not in store

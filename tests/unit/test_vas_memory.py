@@ -176,6 +176,8 @@ def test_names_are_a_mapping(vh: sj.VasHandle) -> None:
     assert store.roots["b"] == sj.RootInfo("b", "pointer", "", "")
     with pytest.raises(sj.StructureTypeError, match="pointer"):
         store["b"]
+    assert "b" not in store
+    assert (list(store), list(store.roots)) == (["tree"], ["a", "b", "tree"])
     store.drop("b")
     with vh:
         del vh.roots["a"]
