@@ -10,7 +10,7 @@ import typer
 
 import spacejmp as sj
 from spacejmp.apps import report
-from spacejmp.apps.exits import code_of, describe
+from spacejmp.apps.exits import Code, CommandError, code_of, describe
 from spacejmp.apps.progress import Share
 from spacejmp.apps.settings import AsJson, StoreName, TreeName, Yes, catalog, confirm, open_store
 
@@ -250,9 +250,15 @@ def _count(number: int, noun: str) -> str:
 def rm(context: typer.Context, name: StoreName, yes: Yes = False) -> None:
     """Remove a store and all that is in it."""
     stores = catalog(context)
+    there = name in stores.names()
+    if not there and "@" not in name and stores.has_vas(name):
+        raise CommandError(
+            f"{name} is a virtual address space, not a store: spacejmp vas delete {name}",
+            Code.NOT_FOUND,
+        )
     if not yes:
         entry = _entry(stores, name)
-        if name not in stores.names():
+        if not there:
             stores.lookup(name)  # its error has the names that resemble it
         size = "" if entry["file_bytes"] is None else report.human_bytes(entry["file_bytes"])
         confirm(f"Remove the store {name}{f' ({size})' if size else ''} for good?", yes)

@@ -19,6 +19,7 @@ from spacejmp._space cimport (
     sj_space,
     sj_space_forks,
     sj_wait,
+    warn_of_entered,
 )
 
 from spacejmp.persistence.errors import HoldError, InvalidArgumentError
@@ -64,6 +65,10 @@ cdef class Group:
             for owner in owners:
                 if owner.timeout >= 0 and (self.timeout < 0 or owner.timeout < self.timeout):
                     self.timeout = owner.timeout
+
+    def __dealloc__(self):
+        if self.entered and self.forks == sj_space_forks():
+            warn_of_entered()
 
     def __enter__(self):
         cdef sj_space *spaces[64]

@@ -160,6 +160,10 @@ cdef object current_task()
 cdef int after_leaving(int error) except -1
 
 
+# Warns of a hold or transaction that goes while it is entered.
+cdef void warn_of_entered() noexcept
+
+
 # Leaves a space whose changes have to reach the disk, without the GIL.
 cdef int leave_and_wait(sj_space *space) except -1
 

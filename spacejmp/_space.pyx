@@ -11,7 +11,7 @@ from collections import namedtuple
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.exc cimport PyErr_CheckSignals
+from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
 
 from spacejmp.persistence.errors import (
     HoldError,
@@ -151,6 +151,17 @@ cdef double seconds_of(timeout) except? -2.0:
     if not seconds >= 0.0:
         raise ValueError(f"timeout must be None or seconds ≥ 0, found {timeout!r}")
     return seconds
+
+
+cdef void warn_of_entered() noexcept:
+    if sys.is_finalizing():
+        return
+    PyErr_WarnEx(
+        ResourceWarning,
+        b"a hold or transaction was dropped that had been entered and not left: its stores stay "
+        b"held, and cannot be closed, until its thread ends, which undoes it; use a 'with' block",
+        1,
+    )
 
 
 cdef class Space:
@@ -367,6 +378,10 @@ cdef class Hold:
         self.write = write
         self.transaction = transaction
         self.timeout = owner.timeout if timeout is None else seconds_of(timeout)
+
+    def __dealloc__(self):
+        if self.space is not NULL and self.forks == sj_space_forks():
+            warn_of_entered()
 
     def __enter__(self):
         cdef Space owner = self.owner

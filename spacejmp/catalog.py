@@ -250,7 +250,7 @@ class Catalog(Clones):
         try:
             core.seg_delete(self.home, self.timeout, name)
         except NotFoundError:
-            raise self._not_found(name) from None
+            raise self._not_found(name, f"remove it with vas_delete({name!r})") from None
 
     def rebuild(self) -> Rebuilt:
         """Clear away what dead processes left, and look at every segment.
@@ -294,12 +294,12 @@ class Catalog(Clones):
         """Tell whether a VAS was made with this name, which is not that of a store alone."""
         return core.vas_exists(self.home, name)
 
-    def _not_found(self, name: str) -> NotFoundError:
-        """Make the error that says which names there are instead."""
+    def _not_found(self, name: str, advice: str | None = None) -> NotFoundError:
+        """Make the error that says which names there are instead; advice for that of a VAS."""
         if "@" not in name and self.has_vas(name):
             return NotFoundError(
-                f"there is no store {name!r} in {self.home!r}, but a VAS of that name: attach it "
-                f"with vas_attach({name!r})"
+                f"there is no store {name!r} in {self.home!r}, but a VAS of that name: "
+                f"{advice or f'attach it with vas_attach({name!r})'}"
             )
         return NotFoundError(
             f"there is no store {name!r} in {self.home!r}: {resembling(name, self.names())}"

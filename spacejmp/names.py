@@ -200,7 +200,10 @@ def resembling(name: str, names: list[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3)
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    return f"found {len(names)} others, none alike; check the name and the home"
+    if not names:
+        return "there is none; check the home"
+    there = f"are {len(names)}, none with a name like it" if names[1:] else f"is only {names[0]!r}"
+    return f"there {there}; check the name and the home"
 
 
 def _fault(name: str) -> str | None:

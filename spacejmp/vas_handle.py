@@ -392,14 +392,22 @@ class VasHandle:
         HoldError
             The thread is not inside of the VAS.
         InvalidArgumentError
-            They do not lie in one block of `malloc`.
+            They do not lie in one block of `malloc`, or those to store do not lie together.
         ReadOnlyError, SpaceFullError
 
         Durability
         ----------
         As that of the segment's store: all or nothing, with the transaction if one is open.
         """
-        self._attached.write(number_of("pointer", pointer), memoryview(data).cast("B"))
+        view = memoryview(data)
+        if not view.c_contiguous:
+            raise InvalidArgumentError(
+                f"data: expected bytes that lie together, found a view with the strides "
+                f"{view.strides}: copy it first"
+            )
+        # What is empty has zeros in its shape, which cannot be cast.
+        plain = view.cast("B") if view.nbytes else memoryview(b"")
+        self._attached.write(number_of("pointer", pointer), plain)
 
     def change(self, pointer: int, size: int) -> None:
         """Announce that bytes of `malloc` are going to be stored to directly, as with ctypes.

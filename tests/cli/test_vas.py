@@ -165,6 +165,16 @@ def test_ls_lists_stores_and_vases_of_several_segments(panel: Path) -> None:
     assert found["vases"] == ["panel"]
 
 
+@pytest.mark.parametrize("options", [(), ("--yes",)])
+def test_rm_of_a_vas_says_what_removes_it(panel: Path, options: tuple[str, ...]) -> None:
+    """It said how to attach it."""
+    command = ["--home", str(panel), "rm", "panel", *options]
+    result = CliRunner().invoke(app, command, prog_name="spacejmp")
+    assert result.exit_code == 1
+    assert "spacejmp vas delete panel" in result.stderr
+    assert "vas_attach" not in result.stderr
+
+
 def test_segments_that_overlap_are_refused(panel: Path) -> None:
     ran(panel, "attach", "panel", "genes")
     result = run(panel, "attach", "panel", "reads")

@@ -29,6 +29,7 @@ from spacejmp.persistence.errors import (
     StorePermissionError,
 )
 from spacejmp.records import SegmentRecord, VasRecord
+from spacejmp.vas import vas_create
 
 
 @pytest.fixture
@@ -171,14 +172,29 @@ def test_a_name_can_be_used_again(catalog: Catalog) -> None:
 
 
 def test_not_found_lists_names_that_resemble_it(catalog: Catalog) -> None:
+    with pytest.raises(NotFoundError, match="there is none; check the home"):
+        catalog.lookup("gens")
+    catalog.create("only")
+    with pytest.raises(NotFoundError, match="there is only 'only'; check the name"):
+        catalog.lookup("gens")
+    catalog.remove("only")
     for name in ("genes", "gene-sets", "reads"):
         catalog.create(name)
     with pytest.raises(NotFoundError, match="did you mean 'genes'"):
         catalog.lookup("gens")
-    with pytest.raises(NotFoundError, match="found 3 others, none alike"):
+    with pytest.raises(NotFoundError, match="there are 3, none with a name like it"):
         catalog.lookup("xyzzy")
     with pytest.raises(KeyError):
         catalog.lookup("xyzzy")
+
+
+def test_a_vas_is_no_store_and_how_to_use_or_remove_it_is_said(catalog: Catalog) -> None:
+    """`remove` said how to attach it."""
+    vas_create("graph", home=catalog.home)
+    with pytest.raises(NotFoundError, match=r"attach it with vas_attach\('graph'\)"):
+        catalog.lookup("graph")
+    with pytest.raises(NotFoundError, match=r"remove it with vas_delete\('graph'\)"):
+        catalog.remove("graph")
 
 
 @pytest.mark.parametrize("name", ["", "../genes", "a/b", ".x", "-x", "é", "a" * 129, "a\0"])

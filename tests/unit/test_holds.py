@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
+DROPPED = pytest.mark.filterwarnings("ignore:a hold or transaction was dropped:ResourceWarning")
+
 
 @contextlib.contextmanager
 def held_elsewhere(store: sj.Store, how: str) -> Iterator[Child]:
@@ -215,6 +217,7 @@ def test_async_with_is_refused(store: sj.Store) -> None:
     store.btree("t")[1] = 1
 
 
+@DROPPED
 def test_a_hold_that_ends_in_another_task_is_refused(store: sj.Store) -> None:
     async def begin(hold: sj.Hold) -> None:
         hold.__enter__()
@@ -262,6 +265,7 @@ def test_holds_that_end_in_the_wrong_order_are_refused_and_can_still_end(home: P
         a.btree("t")[1] = 1
 
 
+@DROPPED
 def test_a_generator_that_holds_across_a_yield_is_found_out(home: Path) -> None:
     found: list[BaseException] = []
 
@@ -453,6 +457,7 @@ def test_readers_of_one_process_are_inside_together(store: sj.Store) -> None:
     assert sorted(met) == [0, 1, 2]
 
 
+@DROPPED
 @pytest.mark.parametrize("how", ["read", "write", "transaction"])
 def test_what_a_thread_held_ends_with_the_thread(home: Path, how: str) -> None:
     """A thread that died in a write hold left the store busy for ever: closing was refused."""

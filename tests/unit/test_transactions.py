@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Libraries start threads of their own; the children here use none of theirs.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
+DROPPED = pytest.mark.filterwarnings("ignore:a hold or transaction was dropped:ResourceWarning")
+
 GIB = 1 << 30
 BASE = 0x4000_0000_0000
 
@@ -196,6 +198,7 @@ def test_holds_end_in_order(stores: Stores) -> None:
     assert values(stores, 0) == [1, 1, 1]
 
 
+@DROPPED
 def test_a_transaction_is_not_held_across_tasks(stores: Stores) -> None:
     transaction = sj.transaction(*stores)
 
@@ -216,6 +219,26 @@ def test_a_transaction_is_not_held_across_tasks(stores: Stores) -> None:
     put(stores, 0, 1)  # the thread's end has undone it, and given the locks back
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_one_that_is_dropped_inside_warns(stores: Stores, together: bool) -> None:
+    """It was silent: the stores stayed held until the thread ended, and nobody was told why."""
+
+    def work() -> None:
+        transaction = sj.transaction(*stores) if together else stores[0].transaction()
+        transaction.__enter__()
+        put(stores[:1], 0, 1)
+        with pytest.warns(ResourceWarning, match="not left"):
+            del transaction
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert values(stores, 0) == [0, 0, 0]
+    before = stores[0].transaction(), sj.transaction(*stores)
+    del before  # nor do those warn that were not entered
+
+
+@DROPPED
 def test_a_thread_that_ends_inside_has_done_nothing(stores: Stores) -> None:
     def work() -> None:
         sj.transaction(*stores).__enter__()

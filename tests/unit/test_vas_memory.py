@@ -7,6 +7,7 @@ import ctypes
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from children import in_child
 from vases import BASE, GIB, make
@@ -154,6 +155,18 @@ def test_a_store_is_opened_inside_of_a_vas_that_is_in_its_way(vh: sj.VasHandle, 
             rival.btree("t", key="int")[1] = 1
             assert vh.read(pointer, 8) == b"edges..."
         assert ctypes.string_at(pointer, 8) == b"edges..."
+
+
+def test_what_is_written_has_any_shape_but_lies_together(vh: sj.VasHandle) -> None:
+    """An empty array of two dimensions was a TypeError, for it cannot be cast."""
+    with vh:
+        pointer = vh.malloc("nodes", 8)
+        square: Any = np.arange(4, dtype="<u2").reshape(2, 2)
+        for data in (square, b"", np.empty((0, 3)), np.empty((3, 0), dtype="<u8")):
+            vh.write(pointer, data)
+        assert vh.read(pointer, 8) == bytes.fromhex("0000010002000300")
+        with pytest.raises(sj.InvalidArgumentError, match="lie together"):
+            vh.write(pointer, square[:, ::2])
 
 
 def test_names_are_a_mapping(vh: sj.VasHandle) -> None:
