@@ -11,7 +11,6 @@ from collections import namedtuple
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
 from libcpp cimport bool as c_bool
 
 from spacejmp._space cimport (
@@ -39,11 +38,6 @@ cdef extern from "spacejmp/arena.h" nogil:
 
 
 cdef extern from "spacejmp/catalog.h" nogil:
-    enum:
-        SJ_NAME_MAX
-        SJ_WINDOW_ALL
-        SJ_WINDOW_FIT
-
     enum sj_vas_command:
         pass
 
@@ -59,18 +53,6 @@ cdef extern from "spacejmp/catalog.h" nogil:
     struct sj_names:
         size_t count
         char **name
-
-    struct sj_catalog:
-        const char *home
-        sj_wait wait
-
-    struct sj_vid:
-        uint8_t *uuid
-        char *name
-
-    struct sj_sid:
-        uint8_t *uuid
-        char *name
 
     struct sj_seg_spec:
         const char *name
@@ -161,16 +143,6 @@ cdef const uint8_t *_uuid(bytes uuid) except? NULL:
     if len(uuid) != 16:
         raise ValueError(f"uuid: expected 16 bytes, found {len(uuid)}")
     return <const uint8_t *>PyBytes_AS_STRING(uuid)
-
-
-cdef int _identify(char *target_name, uint8_t *target_uuid, str name, bytes uuid) except -1:
-    cdef bytes c_name = name.encode()
-    cdef const uint8_t *its = _uuid(uuid)
-    if len(c_name) > SJ_NAME_MAX or its is NULL:
-        raise ValueError("expected a name and a uuid that were found in the catalog")
-    memcpy(target_name, PyBytes_AS_STRING(c_name), len(c_name) + 1)
-    memcpy(target_uuid, its, 16)
-    return 0
 
 
 cdef list _listed(sj_names *names):
@@ -371,35 +343,35 @@ def vas_ctl(home, timeout, str name, bytes uuid, int command, argument):
     cdef uint64_t value = argument
     cdef sj_vid vid
     cdef int error
-    _identify(vid.name, vid.uuid, name, uuid)
+    name_id((name, uuid), vid.name, vid.uuid)
     with nogil:
         error = sj_catalog_vas_ctl(&call.catalog, &vid, <sj_vas_command>command, value)
     call.check(error)
 
 
-def seg_attach(home, timeout, vas, segment, rights, window):
+def seg_attach(home, timeout, tuple vas, tuple segment, rights, window):
     """Make a segment part of a VAS, both (name, uuid); the window that it is in."""
     cdef _Call call = _Call(home, timeout)
     cdef uint32_t wanted = rights, place = window, placed = 0
     cdef sj_vid vid
     cdef sj_sid sid
     cdef int error
-    _identify(vid.name, vid.uuid, vas[0], vas[1])
-    _identify(sid.name, sid.uuid, segment[0], segment[1])
+    name_id(vas, vid.name, vid.uuid)
+    name_id(segment, sid.name, sid.uuid)
     with nogil:
         error = sj_catalog_seg_attach(&call.catalog, &vid, &sid, wanted, place, &placed)
     call.check(error)
     return placed
 
 
-def seg_detach(home, timeout, vas, segment):
+def seg_detach(home, timeout, tuple vas, tuple segment):
     """Take a segment out of a VAS, both (name, uuid)."""
     cdef _Call call = _Call(home, timeout)
     cdef sj_vid vid
     cdef sj_sid sid
     cdef int error
-    _identify(vid.name, vid.uuid, vas[0], vas[1])
-    _identify(sid.name, sid.uuid, segment[0], segment[1])
+    name_id(vas, vid.name, vid.uuid)
+    name_id(segment, sid.name, sid.uuid)
     with nogil:
         error = sj_catalog_seg_detach(&call.catalog, &vid, &sid)
     call.check(error)
@@ -411,7 +383,7 @@ def seg_ctl(home, timeout, str name, bytes uuid, int command, argument):
     cdef uint64_t value = argument
     cdef sj_sid sid
     cdef int error
-    _identify(sid.name, sid.uuid, name, uuid)
+    name_id((name, uuid), sid.name, sid.uuid)
     with nogil:
         error = sj_catalog_seg_ctl(&call.catalog, &sid, <sj_seg_command>command, value)
     call.check(error)
@@ -423,7 +395,7 @@ def seg_settings(home, timeout, str name, bytes uuid):
     cdef sj_settings settings
     cdef sj_sid sid
     cdef int error
-    _identify(sid.name, sid.uuid, name, uuid)
+    name_id((name, uuid), sid.name, sid.uuid)
     with nogil:
         error = sj_catalog_seg_settings(&call.catalog, &sid, &settings)
     call.check(error)

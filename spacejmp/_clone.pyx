@@ -7,9 +7,9 @@ Binds persistence/clone.h and spacejmp/catalog.h.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint32_t, uint64_t
 
+from spacejmp._catalog cimport name_id, sj_catalog, sj_sid, sj_vid
 from spacejmp._space cimport (
     SJ_DURABILITY_POWER,
     SJ_DURABILITY_PROCESS,
@@ -42,21 +42,6 @@ cdef extern from "persistence/clone.h" nogil:
 
 
 cdef extern from "spacejmp/catalog.h" nogil:
-    enum:
-        SJ_NAME_MAX
-
-    struct sj_catalog:
-        const char *home
-        sj_wait wait
-
-    struct sj_vid:
-        uint8_t *uuid
-        char *name
-
-    struct sj_sid:
-        uint8_t *uuid
-        char *name
-
     int sj_catalog_seg_clone(const sj_catalog *catalog, sj_space *space,
                              const sj_clone_spec *spec)
     int sj_catalog_sid_clone(const sj_catalog *catalog, const sj_sid *sid,
@@ -136,23 +121,17 @@ def clone_named(home, timeout, bint vas, tuple original, str name, *, mode=None,
     """Make a clone of a VAS, or of a segment, that was found by (name, uuid); its uuid."""
     cdef bytes c_home = path_of(home)
     cdef bytes c_name = name.encode()
-    cdef bytes of_name = original[0].encode()
-    cdef bytes of_uuid = original[1]
     cdef Watch watch = Watch()
     cdef sj_clone_spec spec
     cdef sj_catalog catalog
     cdef sj_sid sid, made_segment
     cdef sj_vid vid, made
     cdef int error
-    if len(of_name) > SJ_NAME_MAX or len(of_uuid) != 16:
-        raise InvalidArgumentError(f"expected a name and a uuid, found {original!r}")
+    name_id(original, vid.name, vid.uuid)
+    name_id(original, sid.name, sid.uuid)
     prepare(&spec, watch, c_name, mode, durability, progress)
     catalog.home = c_home
     catalog.wait = sj_wait(seconds_of(timeout), poll_signals, <void *>watch.raised)
-    memcpy(vid.name, PyBytes_AS_STRING(of_name), len(of_name) + 1)
-    memcpy(vid.uuid, PyBytes_AS_STRING(of_uuid), 16)
-    memcpy(sid.name, PyBytes_AS_STRING(of_name), len(of_name) + 1)
-    memcpy(sid.uuid, PyBytes_AS_STRING(of_uuid), 16)
     with nogil:
         if vas:
             error = sj_catalog_vas_clone(&catalog, &vid, &spec, &made)

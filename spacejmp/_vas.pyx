@@ -11,8 +11,8 @@ from collections import namedtuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
+from spacejmp._catalog cimport SJ_WINDOW_ALL, name_id, sj_catalog, sj_sid, sj_vid
 from spacejmp._space cimport (
     SJ_EBUSY,
     SJ_EDAMAGED,
@@ -33,7 +33,6 @@ from spacejmp._space cimport (
 from spacejmp.persistence.errors import (
     DetachedError,
     HoldError,
-    InvalidArgumentError,
     NotFoundError,
     SpaceBusyError,
 )
@@ -43,7 +42,6 @@ cdef extern from "spacejmp/vas.h" nogil:
     enum:
         SJ_RIGHT_READ
         SJ_RIGHT_WRITE
-        SJ_WINDOW_ALL
 
     struct sj_vas:
         pass
@@ -89,21 +87,6 @@ cdef extern from "spacejmp/seg_heap.h" nogil:
 
 
 cdef extern from "spacejmp/catalog.h" nogil:
-    enum:
-        SJ_NAME_MAX
-
-    struct sj_catalog:
-        const char *home
-        sj_wait wait
-
-    struct sj_vid:
-        uint8_t *uuid
-        char *name
-
-    struct sj_sid:
-        uint8_t *uuid
-        char *name
-
     int sj_catalog_vas_attach(const sj_catalog *catalog, const sj_vid *vid, uint32_t rights,
                               const sj_wait *wait, sj_vas **vh)
     int sj_catalog_add_private(const sj_catalog *catalog, sj_vas *vh, const sj_sid *sid,
@@ -113,17 +96,6 @@ cdef extern from "spacejmp/catalog.h" nogil:
 WINDOW_ALL = <uint32_t>SJ_WINDOW_ALL
 
 Member = namedtuple("Member", "name uuid base reserved rights window lockable private parked")
-
-
-cdef int name_id(tuple id, char *name, uint8_t *uuid) except -1:
-    """What a VAS or a segment is found by, as C has it: a name, and 16 bytes."""
-    cdef bytes raw = id[0].encode()
-    cdef bytes number = id[1]
-    if len(raw) > SJ_NAME_MAX or len(number) != 16:
-        raise InvalidArgumentError(f"expected a name and a uuid, found {id!r}")
-    memcpy(name, PyBytes_AS_STRING(raw), len(raw) + 1)
-    memcpy(uuid, PyBytes_AS_STRING(number), 16)
-    return 0
 
 
 cdef int left(int error) except -1:

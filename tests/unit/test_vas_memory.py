@@ -162,7 +162,8 @@ def test_what_is_written_has_any_shape_but_lies_together(vh: sj.VasHandle) -> No
     with vh:
         pointer = vh.malloc("nodes", 8)
         square: Any = np.arange(4, dtype="<u2").reshape(2, 2)
-        for data in (square, b"", np.empty((0, 3)), np.empty((3, 0), dtype="<u8")):
+        everything: list[Any] = [square, b"", np.empty((0, 3)), np.empty((3, 0), dtype="<u8")]
+        for data in everything:
             vh.write(pointer, data)
         assert vh.read(pointer, 8) == bytes.fromhex("0000010002000300")
         with pytest.raises(sj.InvalidArgumentError, match="lie together"):
