@@ -15,6 +15,7 @@ from spacejmp.apps.exits import Code, CommandError
 from spacejmp.apps.jsonform import to_json
 from spacejmp.apps.settings import (
     AsJson,
+    AsSet,
     KeyCodec,
     NewDurability,
     StoreName,
@@ -27,7 +28,10 @@ from spacejmp.apps.text import parse_key, parse_value, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["get", "open_structure", "put", "rm_key", "scan"]
+__all__ = ["SETS", "get", "open_structure", "put", "rm_key", "scan"]
+
+SETS = (sj.Set, sj.SortedSet)
+_ORDERED = (sj.BTree, sj.SortedSet)
 
 KeyText = Annotated[str, typer.Argument(metavar="KEY", help="The key, as the key codec reads it.")]
 _MISSING = object()
@@ -40,25 +44,34 @@ def open_structure(
     value: str | None = None,
     *,
     hashed: bool = False,
-) -> sj.BTree | sj.HashMap:
+    as_set: bool = False,
+) -> Any:
     """Open a structure by name; it is made if missing."""
-    if tree in store and key is None and value is None and not hashed:
-        found: sj.BTree | sj.HashMap = store[tree]
-        return found
+    if tree in store and key is None and value is None and not hashed and not as_set:
+        return store[tree]
+    if as_set:
+        if value is not None:
+            raise CommandError("--set: expected without --value-codec, found with it")
+        return store.set(tree, key) if hashed else store.sortedset(tree, key)
     return store.hashmap(tree, key, value) if hashed else store.btree(tree, key, value)
 
 
 def get(
     context: typer.Context, name: StoreName, tree: TreeName, key: KeyText, as_json: AsJson = False
 ) -> None:
-    """Print the value of a key."""
+    """Print the value of a key; the key itself, if it is there, of a set."""
     with open_store(context, name) as store:
-        mapping = store[tree]
-        parsed = parse_key(key, mapping.key)
-        value = mapping.get(parsed, _MISSING)
+        found = store[tree]
+        parsed = parse_key(key, found.key)
+        if is_set := isinstance(found, SETS):
+            value = parsed if parsed in found else _MISSING
+        else:
+            value = found.get(parsed, _MISSING)
     if value is _MISSING:
         raise CommandError(f"{name}/{tree} has no key {key!r}", Code.NOT_FOUND)
-    if as_json:
+    if as_json and is_set:
+        report.emit_json({"key": to_json(parsed)})
+    elif as_json:
         report.emit_json({"key": to_json(parsed), "value": to_json(value)})
     elif isinstance(value, str) and not report.is_terminal():
         report.line(value)  # as it is: a file is to hold just that
@@ -71,36 +84,48 @@ def put(
     name: StoreName,
     tree: TreeName,
     key: KeyText,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON, or as its codec reads it.")],
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="VALUE", help="JSON, or as its codec reads it; none in a set."),
+    ] = None,
     create: Annotated[
         bool, typer.Option("--create", help="Make the store and the structure if missing.")
     ] = False,
     hashed: Annotated[bool, typer.Option("--hash", help="Make a hash map, not a B-tree.")] = False,
+    as_set: AsSet = False,
     key_codec: Annotated[KeyCodec | None, typer.Option(help="Key codec to make it with.")] = None,
     value_codec: Annotated[
         ValueCodec | None, typer.Option(help="Value codec to make it with.")
     ] = None,
     durability: NewDurability = None,
 ) -> None:
-    """Store a value under a key, atomically."""
+    """Store a value under a key, or add a key to a set, atomically."""
     with (
         open_store(context, name, "c" if create else "w", durability=durability) as store,
         store.transaction(),  # a structure that is made goes again when the item is refused
     ):
         if not create:
-            mapping = store[tree]
+            found = store[tree]
         else:
             codecs = [codec and codec.value for codec in (key_codec, value_codec)]
-            mapping = open_structure(store, tree, *codecs, hashed=hashed)
-        mapping[parse_key(key, mapping.key)] = parse_value(value, mapping.value)
+            found = open_structure(store, tree, *codecs, hashed=hashed, as_set=as_set)
+        is_set = isinstance(found, SETS)
+        if is_set is (value is not None):
+            expected = "no VALUE, for it is a set" if is_set else "a VALUE"
+            raise CommandError(f"{name}/{tree}: expected {expected}", Code.USAGE)
+        if value is None:
+            found.add(parse_key(key, found.key))
+        else:
+            found[parse_key(key, found.key)] = parse_value(value, found.value)
 
 
 def rm_key(context: typer.Context, name: StoreName, tree: TreeName, key: KeyText) -> None:
     """Remove a key and its value, atomically."""
     with open_store(context, name, "w") as store:
-        mapping = store[tree]
+        found = store[tree]
+        remove = found.remove if isinstance(found, SETS) else found.__delitem__
         try:
-            del mapping[parse_key(key, mapping.key)]
+            remove(parse_key(key, found.key))
         except KeyError as error:
             if isinstance(error, sj.SpaceJmpError):
                 raise
@@ -112,7 +137,7 @@ class Range:
 
     Parameters
     ----------
-    mapping : BTree or HashMap
+    mapping : BTree, HashMap, SortedSet or Set
     first, last, prefix : str, optional
         What was given for --from, --to and --prefix.
     reverse : bool
@@ -120,7 +145,7 @@ class Range:
 
     def __init__(
         self,
-        mapping: sj.BTree | sj.HashMap,
+        mapping: Any,
         first: str | None,
         last: str | None,
         prefix: str | None,
@@ -129,10 +154,12 @@ class Range:
         self.mapping = mapping
         self.reverse = reverse
         bounded = first is not None or last is not None
-        if not isinstance(mapping, sj.BTree) and (bounded or prefix is not None or reverse):
+        self.ordered = isinstance(mapping, _ORDERED)
+        if not self.ordered and (bounded or prefix is not None or reverse):
+            what = "set" if isinstance(mapping, SETS) else "hash map"
             raise CommandError(
-                f"{mapping.name!r} is a hash map and has no order: "
-                f"--from, --to, --prefix and --reverse are for B-trees"
+                f"{mapping.name!r} is a {what} and has no order: "
+                f"--from, --to, --prefix and --reverse are for B-trees and sorted sets"
             )
         if prefix is not None and bounded:
             raise CommandError("--prefix: expected without --from and --to, found with them")
@@ -154,9 +181,9 @@ class Range:
         return prefix
 
     def __len__(self) -> int:
-        if not isinstance(self.mapping, sj.BTree):
+        if not self.ordered:
             return len(self.mapping)
-        tree = self.mapping
+        tree: sj.BTree | sj.SortedSet = self.mapping
         with tree.store.read():
             start = 0 if self.first is None else tree.bisect_left(self.first)
             if self.last is None:
@@ -166,15 +193,19 @@ class Range:
 
     def keys(self) -> Iterator[Any]:
         """Give the keys."""
-        if not isinstance(self.mapping, sj.BTree):
+        if not self.ordered:
             return iter(self.mapping)
-        return self.mapping.irange(self.first, self.last, self.ends, self.reverse)
+        found: Iterator[Any] = self.mapping.irange(self.first, self.last, self.ends, self.reverse)
+        return found
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Give the (key, value) pairs."""
-        if not isinstance(self.mapping, sj.BTree):
+        if not self.ordered:
             return iter(self.mapping.items())
-        return self.mapping.irange_items(self.first, self.last, self.ends, self.reverse)
+        found: Iterator[tuple[Any, Any]] = self.mapping.irange_items(
+            self.first, self.last, self.ends, self.reverse
+        )
+        return found
 
 
 def successor(prefix: str | bytes) -> Any:
@@ -214,7 +245,7 @@ def scan(
     count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the items of a structure, or of a range of a B-tree, in key order."""
+    """Print the items of a structure, or of a range of a B-tree or sorted set, in key order."""
     with open_store(context, name) as store:
         part = Range(store[tree], first, last, prefix, reverse)
         if count:
@@ -223,7 +254,7 @@ def scan(
                 report.emit_json({"count": number})
             else:
                 report.line(str(number))
-        elif keys:
+        elif keys or isinstance(part.mapping, SETS):
             for key in itertools.islice(part.keys(), limit):
                 if as_json:
                     report.emit_json({"key": to_json(key)})

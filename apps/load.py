@@ -25,7 +25,7 @@ import spacejmp as sj
 from spacejmp.apps import report
 from spacejmp.apps.exits import CommandError, code_of, describe
 from spacejmp.apps.interrupts import interrupts_wait
-from spacejmp.apps.items import open_structure
+from spacejmp.apps.items import SETS, open_structure
 from spacejmp.apps.progress import Progress
 from spacejmp.apps.rows import (
     FORMATS,
@@ -39,6 +39,7 @@ from spacejmp.apps.rows import (
 )
 from spacejmp.apps.settings import (
     AsJson,
+    AsSet,
     Durability,
     KeyCodec,
     NewDurability,
@@ -78,6 +79,7 @@ class Target(NamedTuple):
 
     tree: str
     hashed: bool
+    as_set: bool
     key_codec: str | None
     value_codec: str | None
     on_duplicate: OnDuplicate
@@ -136,21 +138,31 @@ class Loader:
         self.counts = Counts()
         self._source = source
         self._target = target
-        self._mapping: sj.BTree | sj.HashMap | None = None
+        self._mapping: Any = None
+        self._is_set = False
         self._read_key: Callable[[str], Any] | None = None
         self._read_value: Callable[[str], Any] | None = None
 
     @property
-    def mapping(self) -> sj.BTree | sj.HashMap:
+    def mapping(self) -> Any:
         """The structure; made on first use, inside the transaction of the first batch."""
         if self._mapping is None:
             target = self._target
             keys, values = target.key_codec, target.value_codec
             if target.tree not in self.store:
                 plain = "any" if not target.is_text or target.types else "str"
-                keys, values = keys or plain, values or "any"
-            made = open_structure(self.store, target.tree, keys, values, hashed=target.hashed)
-            if made.value not in ("any", "pickle") and target.value_column is None:
+                keys, values = keys or plain, values or (None if target.as_set else "any")
+            made = open_structure(
+                self.store, target.tree, keys, values, hashed=target.hashed, as_set=target.as_set
+            )
+            self._is_set = isinstance(made, SETS)
+            if self._is_set and target.value_column is not None:
+                raise CommandError(f"{made.name!r} is a set: expected no --value")
+            if (
+                not self._is_set
+                and made.value not in ("any", "pickle")
+                and target.value_column is None
+            ):
                 raise CommandError(
                     f"{made.name!r} holds one {made.value} for each key: expected --value COLUMN "
                     f"to say which, found none"
@@ -177,7 +189,7 @@ class Loader:
             if batch:
                 self.counts.add(batch, replaced, kept)
 
-    def _put_row(self, mapping: sj.BTree | sj.HashMap, row: Row) -> bool:
+    def _put_row(self, mapping: Any, row: Row) -> bool:
         """Store a row; whether an earlier one was kept instead."""
         try:
             key, value, _ = row
@@ -189,7 +201,10 @@ class Loader:
                 if self._target.on_duplicate is OnDuplicate.KEEP:
                     return True
                 raise CommandError(f"expected new keys only (--on-duplicate error), found {key!r}")
-            mapping[key] = value
+            if self._is_set:
+                mapping.add(key)
+            else:
+                mapping[key] = value
         except CommandError as error:
             raise RowError(self._source, row.line, str(error)) from None
         except sj.TooLargeError as error:
@@ -231,6 +246,7 @@ def load(
         typer.Option(metavar="TREE", help="Structure to load into; else the file's name."),
     ] = None,
     hashed: Annotated[bool, typer.Option("--hash", help="Make a hash map, not a B-tree.")] = False,
+    as_set: AsSet = False,
     key_codec: Annotated[
         KeyCodec | None,
         typer.Option(
@@ -268,6 +284,7 @@ def load(
     target = Target(
         tree or _stem(file),
         hashed,
+        as_set,
         key_codec and key_codec.value,
         value_codec and value_codec.value,
         on_duplicate,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "AsSet",
     "CloneDurability",
     "Durability",
     "KeyCodec",
@@ -37,6 +38,9 @@ __all__ = [
 StoreName = Annotated[str, typer.Argument(metavar="NAME", help="The store.")]
 TreeName = Annotated[str, typer.Argument(metavar="TREE", help="The structure in the store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+AsSet = Annotated[
+    bool, typer.Option("--set", help="Make a set, which has keys only: sorted, but with --hash.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -53,6 +53,8 @@ from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.opening import open
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
+from spacejmp.structures.set import Set
+from spacejmp.structures.sortedset import SortedSet
 from spacejmp.structures.store import Store
 from spacejmp.structures.transaction import transaction
 from spacejmp.switching import (
@@ -103,6 +105,8 @@ __all__ = [
     "SalvageReport",
     "Segment",
     "SegmentDamagedError",
+    "Set",
+    "SortedSet",
     "SpaceBusyError",
     "SpaceFullError",
     "SpaceJmpError",

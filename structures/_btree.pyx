@@ -39,6 +39,7 @@ from spacejmp.structures._mapping cimport (
     MappingCore,
     c_bool,
     sj_put_mode,
+    sj_value_change,
 )
 
 
@@ -50,7 +51,7 @@ cdef extern from "structures/btree.h" nogil:
         pass
 
     struct sj_btree:
-        pass
+        sj_kinds kinds
 
     struct sj_btree_cursor:
         sj_btree_leaf *leaf
@@ -65,6 +66,7 @@ cdef extern from "structures/btree.h" nogil:
     int sj_btree_get(const sj_btree *tree, const sj_key *key, sj_value *value)
     int sj_btree_put(sj_btree *tree, const sj_key *key, const sj_value *value, sj_put_mode mode,
                      c_bool *existed)
+    int sj_btree_change(sj_btree *tree, const sj_key *key, sj_value_change change, void *context)
     int sj_btree_delete(sj_btree *tree, const sj_key *key)
     int sj_btree_clear(sj_btree *tree)
     int sj_btree_seek(const sj_btree *tree, const sj_key *key, bint after, sj_btree_cursor *cursor)
@@ -97,7 +99,8 @@ cdef class BTreeCore(MappingCore):
     cdef sj_btree tree
 
     cdef int c_open(self, uint64_t head) noexcept:
-        return sj_btree_open(self.space.space.segment, head, &self.tree)
+        cdef int error = sj_btree_open(self.space.space.segment, head, &self.tree)
+        return error if error != SJ_OK else self.expect_kinds(self.tree.kinds, head)
 
     cdef int c_type(self) noexcept:
         return SJ_KIND_BTREE
@@ -111,6 +114,9 @@ cdef class BTreeCore(MappingCore):
     cdef int c_put(self, const sj_key *key, const sj_value *value, sj_put_mode mode,
                    c_bool *existed) noexcept:
         return sj_btree_put(&self.tree, key, value, mode, existed)
+
+    cdef int c_change(self, const sj_key *key, sj_value_change change, void *context) noexcept:
+        return sj_btree_change(&self.tree, key, change, context)
 
     cdef int c_delete(self, const sj_key *key) noexcept:
         return sj_btree_delete(&self.tree, key)

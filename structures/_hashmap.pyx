@@ -5,7 +5,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from spacejmp._space cimport SJ_OK, raise_error, sj_segment, sj_space_changes
-from spacejmp.structures._codec cimport key_decode, sj_item, sj_key, sj_value
+from spacejmp.structures._codec cimport key_decode, sj_item, sj_key, sj_kinds, sj_value
 from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable
 from spacejmp.structures._mapping cimport (
     GIVE_ITEMS,
@@ -15,21 +15,24 @@ from spacejmp.structures._mapping cimport (
     MappingCore,
     c_bool,
     sj_put_mode,
+    sj_value_change,
 )
 
 
 cdef extern from "structures/hashmap.h" nogil:
     enum:
         SJ_KIND_HASHMAP
+        SJ_HASHMAP_READ_MIN
 
     struct sj_hashmap:
-        pass
+        sj_kinds kinds
 
     int sj_hashmap_open(sj_segment *segment, uint64_t head, sj_hashmap *map)
     uint64_t sj_hashmap_count(const sj_hashmap *map)
     int sj_hashmap_get(const sj_hashmap *map, const sj_key *key, sj_value *value)
     int sj_hashmap_put(sj_hashmap *map, const sj_key *key, const sj_value *value, sj_put_mode mode,
                        c_bool *existed)
+    int sj_hashmap_change(sj_hashmap *map, const sj_key *key, sj_value_change change, void *context)
     int sj_hashmap_delete(sj_hashmap *map, const sj_key *key)
     int sj_hashmap_clear(sj_hashmap *map)
     int sj_hashmap_read(const sj_hashmap *map, uint64_t *position, uint32_t wanted, sj_item *items,
@@ -47,9 +50,11 @@ cdef class HashMapCore(MappingCore):
     """The operations of `HashMap` that need the kernel."""
 
     cdef sj_hashmap map
+    cdef uint64_t taken_at  # position of the scan that _pop_any() found its last item with
 
     cdef int c_open(self, uint64_t head) noexcept:
-        return sj_hashmap_open(self.space.space.segment, head, &self.map)
+        cdef int error = sj_hashmap_open(self.space.space.segment, head, &self.map)
+        return error if error != SJ_OK else self.expect_kinds(self.map.kinds, head)
 
     cdef int c_type(self) noexcept:
         return SJ_KIND_HASHMAP
@@ -64,11 +69,47 @@ cdef class HashMapCore(MappingCore):
                    c_bool *existed) noexcept:
         return sj_hashmap_put(&self.map, key, value, mode, existed)
 
+    cdef int c_change(self, const sj_key *key, sj_value_change change, void *context) noexcept:
+        return sj_hashmap_change(&self.map, key, change, context)
+
     cdef int c_delete(self, const sj_key *key) noexcept:
         return sj_hashmap_delete(&self.map, key)
 
     cdef int c_clear(self) noexcept:
         return sj_hashmap_clear(&self.map)
+
+    def _pop_any(self, int give):
+        """Removes an item and gives it; KeyError. It looks on where the last one was found, so that
+        emptying a map is O(n)."""
+        cdef Scan items = Scan.__new__(Scan)
+        cdef sj_item[BATCH] found
+        cdef uint64_t position
+        cdef uint32_t got = 0
+        cdef int error = SJ_OK
+        items.mapping = self
+        items.give = give
+        self.enter_write()
+        try:
+            while True:
+                position = self.taken_at
+                error = sj_hashmap_read(&self.map, &position, SJ_HASHMAP_READ_MIN, found, &got)
+                if error != SJ_OK:
+                    raise_error(error)
+                if got != 0:  # the items of one bucket
+                    break
+                if self.taken_at == 0:
+                    raise KeyError(f"{self.name!r} is empty")
+                self.taken_at = 0  # what there is was put behind it
+            item = items.object_of(&found[0])
+            error = sj_hashmap_delete(&self.map, &found[0].key)
+            self.space.changed()
+            if error != SJ_OK:
+                raise_error(error)
+            if got == 1:
+                self.taken_at = position
+            return item
+        finally:
+            self.space.leave()
 
     def _iterate(self, int give):
         """All items, in the order of their hashes."""

@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""_mapping.pyx: the operations of every mapping: keys and values in and out, holds, errors.
+"""_mapping.pyx: the operations of every mapping and set: keys and values in and out, holds, errors.
 
 The order in each operation: encode (may run Python code, may raise), enter, operate, decode, leave.
+
+`MappingCore` is what all of them are; a kernel's class derives from it. What programs see on top
+of that is in `MappingMethods` and `SetMethods`, which have no fields: a container derives from a
+kernel's class and from one of them.
 """
 
 from collections.abc import Mapping
 
+from cpython.number cimport PyIndex_Check
 from libc.stdint cimport uint8_t, uint64_t
 
 from spacejmp._space cimport (
     SJ_ECORRUPT,
+    SJ_EEXISTS,
+    SJ_EINVAL,
     SJ_ENOTFOUND,
     SJ_OK,
     Space,
@@ -19,18 +26,23 @@ from spacejmp._space cimport (
     sj_space_changes,
 )
 from spacejmp.structures._codec cimport (
+    CODEC_ANY,
+    CODEC_FLOAT,
+    CODEC_INT,
+    codec_kind,
     key_decode,
     key_encode,
     key_find,
     sj_item,
     sj_key,
+    sj_kinds,
     sj_value,
     value_decode,
     value_encode,
 )
 from spacejmp.structures._codec_tools cimport sj_buffer
 
-from spacejmp.persistence.errors import CorruptError, NotFoundError
+from spacejmp.persistence.errors import CorruptError
 from spacejmp.structures._codec import codec_name
 
 KEYS = GIVE_KEYS
@@ -41,7 +53,7 @@ cdef object MISSING = object()
 
 
 cdef class MappingCore(ContainerCore):
-    """What `BTree` and `HashMap` have in common."""
+    """What `BTree`, `HashMap`, `SortedSet` and `Set` have in common."""
 
     cdef int c_get(self, const sj_key *key, sj_value *value) noexcept:
         return SJ_ECORRUPT
@@ -50,11 +62,21 @@ cdef class MappingCore(ContainerCore):
                    c_bool *existed) noexcept:
         return SJ_ECORRUPT
 
+    cdef int c_change(self, const sj_key *key, sj_value_change change, void *context) noexcept:
+        return SJ_ECORRUPT
+
     cdef int c_delete(self, const sj_key *key) noexcept:
         return SJ_ECORRUPT
 
     cdef int c_clear(self) noexcept:
         return SJ_ECORRUPT
+
+    cdef int expect_kinds(self, sj_kinds kinds, uint64_t head) noexcept:
+        """SJ_ECORRUPT when the codecs of the root are none for such items."""
+        if kinds.key == codec_kind(self.key_codec) and kinds.value == codec_kind(self.value_codec):
+            return SJ_OK
+        return sj_segment_damaged(self.space.space.segment, head,
+                                  "a structure whose items are none of its codecs")
 
     # -- one item -----------------------------------------------------------------------------
 
@@ -77,13 +99,6 @@ cdef class MappingCore(ContainerCore):
         if must:
             raise KeyError(key)
         return default
-
-    def __getitem__(self, key):
-        return self.get_or(key, None, True)
-
-    def get(self, key, default=None):
-        """Return the value of a key, or `default` when there is none."""
-        return self.get_or(key, default, False)
 
     def __contains__(self, key):
         cdef sj_key k
@@ -114,18 +129,7 @@ cdef class MappingCore(ContainerCore):
     def __bool__(self):
         return len(self) != 0
 
-    def update(self, other=(), /, **more):
-        """Store the items of a mapping, or of an iterable of pairs, and the keywords, singly."""
-        if isinstance(other, Mapping):
-            other = other.items()
-        elif hasattr(other, "keys"):
-            other = [(key, other[key]) for key in other.keys()]
-        for key, value in other:
-            self[key] = value
-        for key, value in more.items():
-            self[key] = value
-
-    def __setitem__(self, key, value):
+    cdef int store_item(self, object key, object value) except -1:
         cdef sj_key k
         cdef sj_value v
         cdef sj_buffer key_buffer, value_buffer
@@ -140,8 +144,10 @@ cdef class MappingCore(ContainerCore):
         self.space.leave()
         if error != SJ_OK:
             raise_error(error)
+        return 0
 
-    def __delitem__(self, key):
+    cdef bint remove(self, object key) except -1:
+        """Whether it was there."""
         cdef sj_key k
         cdef sj_buffer buffer
         cdef int side, error
@@ -150,63 +156,9 @@ cdef class MappingCore(ContainerCore):
         error = self.c_delete(&k) if side == 0 else SJ_ENOTFOUND
         self.space.changed()
         self.space.leave()
-        if error == SJ_ENOTFOUND:
-            raise KeyError(key)
-        if error != SJ_OK:
+        if error != SJ_OK and error != SJ_ENOTFOUND:
             raise_error(error)
-
-    def setdefault(self, key, default=None):
-        """Return the value of a key; when there is none, store `default` first. One descent."""
-        cdef sj_key k
-        cdef sj_value v
-        cdef sj_buffer key_buffer, value_buffer
-        cdef c_bool existed = False
-        cdef int error
-        keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
-        try:
-            keep_value = value_encode(self.value_codec, default, &v, &value_buffer, self)
-        except (TypeError, ValueError, OverflowError):
-            found = self.get_or(key, MISSING, False)  # a default that is not needed may be anything
-            if found is MISSING:
-                raise
-            return found
-        self.enter_write()
-        try:
-            if value_buffer.references:
-                self.adopt(&v, within=True)
-            error = self.c_put(&k, &v, SJ_PUT_NEW, &existed)
-            self.space.changed()
-            if error == SJ_OK:
-                error = self.c_get(&k, &v)
-            if error != SJ_OK:
-                raise_error(error)
-            return value_decode(self.value_codec, &v, self)
-        finally:
-            self.space.leave()
-
-    def pop(self, key, default=MISSING):
-        """Remove a key and return its value, or `default`; KeyError when there is neither."""
-        cdef sj_key k
-        cdef sj_value v
-        cdef sj_buffer buffer
-        cdef int side, error
-        keep = key_find(self.key_codec, key, &k, &buffer, &side)
-        self.enter_write()
-        try:
-            error = self.c_get(&k, &v) if side == 0 else SJ_ENOTFOUND
-            if error == SJ_OK:
-                value = value_decode(self.value_codec, &v, self)
-                error = self.c_delete(&k)
-                self.space.changed()
-            if error == SJ_OK:
-                return value
-            if error != SJ_ENOTFOUND:
-                raise_error(error)
-        finally:
-            self.space.leave()
-        if default is MISSING:
-            raise KeyError(key)
-        return default
+        return error == SJ_OK
 
     def clear(self):
         """Remove all items, as one atomic operation. O(n)."""
@@ -224,20 +176,279 @@ cdef class MappingCore(ContainerCore):
         """The key codec."""
         return codec_name(self.key_codec, "key")
 
+cdef class MappingMethods:
+    """What every mapping has and no set; for classes that derive from `MappingCore` too."""
+
+    def __cinit__(self):
+        raise TypeError("there is nothing that these methods belong to")
+
+    def __getitem__(self, key):
+        return (<MappingCore>self).get_or(key, None, True)
+
+    def get(self, key, default=None):
+        """Return the value of a key, or `default` when there is none."""
+        return (<MappingCore>self).get_or(key, default, False)
+
+    def __setitem__(self, key, value):
+        (<MappingCore>self).store_item(key, value)
+
+    def __delitem__(self, key):
+        if not (<MappingCore>self).remove(key):
+            raise KeyError(key)
+
+    def update(self, other=(), /, **more):
+        """Store the items of a mapping, or of an iterable of pairs, and the keywords, singly."""
+        if isinstance(other, Mapping):
+            other = other.items()
+        elif hasattr(other, "keys"):
+            other = [(key, other[key]) for key in other.keys()]
+        for key, value in other:
+            self[key] = value
+        for key, value in more.items():
+            self[key] = value
+
+    def setdefault(self, key, default=None):
+        """Return the value of a key; when there is none, store `default` first. One descent."""
+        cdef MappingCore mapping = <MappingCore>self
+        cdef Default change = Default.__new__(Default)
+        cdef sj_key k
+        cdef sj_buffer key_buffer, value_buffer
+        cdef int error
+        keep_key = key_encode(mapping.key_codec, key, &k, &key_buffer)
+        change.mapping = mapping
+        change.codec = mapping.value_codec
+        try:
+            keep_value = value_encode(mapping.value_codec, default, &change.value, &value_buffer,
+                                      mapping)
+        except (TypeError, ValueError, OverflowError):
+            found = mapping.get_or(key, MISSING, False)  # a default that is not needed: anything
+            if found is MISSING:
+                raise
+            return found
+        mapping.enter_write()
+        if value_buffer.references:
+            mapping.adopt(&change.value)
+        error = mapping.c_change(&k, keep_or_default, <void *>change)
+        mapping.space.changed()
+        mapping.space.leave()
+        if change.raised is not None:
+            raise change.raised
+        if error == SJ_EEXISTS:
+            return change.found
+        if error != SJ_OK:
+            raise_error(error)
+        return value_decode(mapping.value_codec, &change.value, mapping)
+
+    def increment(self, key, by=1, default=0):
+        """Add to the value of a key, and return the new one. Atomic, one descent.
+
+        Parameters
+        ----------
+        key : key
+        by : int or float
+            What is added.
+        default : int or float
+            What the value is taken to be when there is none.
+
+        Returns
+        -------
+        int or float
+            The new value; of codec "float" always a float.
+
+        Raises
+        ------
+        OverflowError
+            Codec "int": the new value, or what is added, does not fit in 64 bits.
+        TypeError
+            The value, or what is added, is no number; or the value codec is none for numbers.
+
+        Nothing has changed then.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     counts = store.hashmap("counts", key="str", value="int")
+        ...     counts.increment("a"), counts.increment("a", 5), counts.increment("b", default=10)
+        (1, 6, 11)
+        """
+        cdef MappingCore mapping = <MappingCore>self
+        cdef Sum change = Sum.__new__(Sum)
+        cdef sj_key k
+        cdef sj_buffer buffer
+        cdef int error
+        keep = key_encode(mapping.key_codec, key, &k, &buffer)
+        change.mapping = mapping
+        change.codec = mapping.value_codec
+        change.begin(by, default)
+        mapping.enter_write()
+        error = mapping.c_change(&k, sum_of, <void *>change)
+        mapping.space.changed()
+        mapping.space.leave()
+        if change.raised is not None:
+            raise change.raised
+        if error != SJ_OK:
+            raise_error(error)
+        return change.sum
+
+    def pop(self, key, default=MISSING):
+        """Remove a key and return its value, or `default`; KeyError when there is neither."""
+        cdef MappingCore mapping = <MappingCore>self
+        cdef sj_key k
+        cdef sj_value v
+        cdef sj_buffer buffer
+        cdef int side, error
+        keep = key_find(mapping.key_codec, key, &k, &buffer, &side)
+        mapping.enter_write()
+        try:
+            error = mapping.c_get(&k, &v) if side == 0 else SJ_ENOTFOUND
+            if error == SJ_OK:
+                value = value_decode(mapping.value_codec, &v, mapping)
+                error = mapping.c_delete(&k)
+                mapping.space.changed()
+            if error == SJ_OK:
+                return value
+            if error != SJ_ENOTFOUND:
+                raise_error(error)
+        finally:
+            mapping.space.leave()
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
     @property
     def value(self):
         """The value codec."""
-        return codec_name(self.value_codec, "value")
+        return codec_name((<MappingCore>self).value_codec, "value")
 
     def _describe(self, kind):
-        if not self.space.attached:
-            return f"<{kind} {self._label()} of a closed store>"
-        return (f"<{kind} {self._label()}, key {self.key!r}, value {self.value!r}, {len(self)} "
-                "items>")
+        cdef MappingCore mapping = <MappingCore>self
+        if not mapping.space.attached:
+            return f"<{kind} {mapping._label()} of a closed store>"
+        return (f"<{kind} {mapping._label()}, key {mapping.key!r}, value {self.value!r}, "
+                f"{len(mapping)} items>")
+
+
+cdef class SetMethods:
+    """What every set has and no mapping; for classes that derive from `MappingCore` too."""
+
+    def __cinit__(self):
+        raise TypeError("there is nothing that these methods belong to")
+
+    def add(self, value):
+        """Add an element; nothing happens when it is there."""
+        cdef MappingCore core = <MappingCore>self
+        cdef sj_key k
+        cdef sj_value nothing
+        cdef sj_buffer buffer
+        cdef c_bool existed
+        cdef int error
+        keep = key_encode(core.key_codec, value, &k, &buffer)
+        nothing.word = 0
+        core.enter_write()
+        error = core.c_put(&k, &nothing, SJ_PUT_NEW, &existed)
+        core.space.changed()
+        core.space.leave()
+        if error != SJ_OK:
+            raise_error(error)
+
+    def discard(self, value):
+        """Remove an element, if it is there."""
+        (<MappingCore>self).remove(value)
+
+    def remove(self, value):
+        """Remove an element; KeyError when it is not there."""
+        if not (<MappingCore>self).remove(value):
+            raise KeyError(value)
+
+    def _describe(self, kind):
+        cdef MappingCore core = <MappingCore>self
+        if not core.space.attached:
+            return f"<{kind} {core._label()} of a closed store>"
+        return f"<{kind} {core._label()}, key {core.key!r}, {len(core)} items>"
+
+
+# --- changes of a value that see the old one -----------------------------------------------------
+
+cdef class Change:
+    """What a change of a value is given, and what it leaves."""
+
+    cdef MappingCore mapping
+    cdef uint8_t codec
+    cdef sj_value value  # the one that is stored
+    cdef object raised
+
+
+cdef class Default(Change):
+    cdef object found  # the value that is there
+
+
+cdef int keep_or_default(void *context, const sj_value *old, sj_value *value) noexcept:
+    cdef Default change = <Default>context
+    if old is NULL:
+        value[0] = change.value
+        return SJ_OK
+    try:
+        change.found = value_decode(change.codec, old, change.mapping)
+    except BaseException as raised:
+        change.raised = raised
+    return SJ_EEXISTS
+
+
+cdef class Sum(Change):
+    """A number that is added to another one."""
+
+    cdef object by
+    cdef object default
+    cdef object sum
+    cdef sj_buffer buffer
+    cdef object keep
+
+    cdef int begin(self, object by, object default) except -1:
+        """Checks that they are numbers of the codec."""
+        cdef sj_value number
+        if self.codec == CODEC_ANY:
+            self.by = number_of(by)
+            self.default = number_of(default)
+        elif self.codec == CODEC_INT or self.codec == CODEC_FLOAT:
+            value_encode(self.codec, by, &number, &self.buffer, None)
+            self.by = value_decode(self.codec, &number, None)
+            value_encode(self.codec, default, &number, &self.buffer, None)
+            self.default = value_decode(self.codec, &number, None)
+        else:
+            raise TypeError("increment() is for mappings whose values are numbers: of codec "
+                            f"'int', 'float' or 'any', not {codec_name(self.codec, 'value')!r}")
+        return 0
+
+
+cdef object number_of(object found):
+    """As an int or a float; TypeError when it is neither."""
+    if isinstance(found, float):
+        return float(found)
+    if PyIndex_Check(found):
+        return found.__index__()
+    raise TypeError(f"a number is needed to add, not {type(found).__name__}")
+
+
+cdef int sum_of(void *context, const sj_value *old, sj_value *value) noexcept:
+    cdef Sum change = <Sum>context
+    try:
+        number = change.default
+        if old is not NULL:
+            number = value_decode(change.codec, old, change.mapping)
+            if change.codec == CODEC_ANY:
+                number = number_of(number)
+        change.sum = number + change.by
+        change.keep = value_encode(change.codec, change.sum, &change.value, &change.buffer,
+                                   change.mapping)
+    except BaseException as raised:
+        change.raised = raised
+        return SJ_EINVAL
+    value[0] = change.value
+    return SJ_OK
 
 
 cdef class BatchIterator:
-    """The iterator of every mapping."""
+    """The iterator of every mapping and set."""
 
     cdef int fill(self, bint stale) except -1:
         self.ended = True

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * btree.c: trees, and the operations that change one leaf: get, put, delete.
+ * btree.c: trees, and the operations that change one leaf: get, put, change, delete.
  *
  *   put x     | … b d e … |  →  | … b x d e … |      keys and slots from x on move one up
  *   delete d  | … b d e … |  →  | … b e … |          keys and slots after d move one down
@@ -251,6 +251,38 @@ int sj_btree_put(struct sj_btree *tree, const struct sj_key *key, const struct s
 {
     return btree_bytes(tree) ? put(tree, key, value, mode, existed, true)
                              : put(tree, key, value, mode, existed, false);
+}
+
+SJ_INLINE int change_at(struct sj_btree *tree, const struct btree_path *path,
+                        const struct sj_key *key, sj_value_change *change, void *context,
+                        bool bytes)
+{
+    struct sj_segment *segment = tree->segment;
+    struct sj_value old, value = {0};
+    uint64_t *slot = &path->leaf->slot[path->at];
+    int error = path->found ? sj_slot_value(segment, tree->kinds, slot, &old) : SJ_OK;
+    if (error == SJ_OK)
+        error = change(context, path->found ? &old : NULL, &value);
+    if (error == SJ_OK)
+        error = sj_item_fits(segment, tree->kinds, key, &value);
+    if (error != SJ_OK)
+        return error;
+    if (!path->found)
+        return put_new(tree, path, key, &value, bytes);
+    return sj_slot_replace(segment, tree->kinds, &path->leaf->node, sizeof *path->leaf, slot,
+                           &value);
+}
+
+int sj_btree_change(struct sj_btree *tree, const struct sj_key *key, sj_value_change *change,
+                    void *context)
+{
+    struct btree_path path;
+    bool bytes = btree_bytes(tree);
+    int error = path_to(tree, key, bytes, &path);
+    if (error != SJ_OK)
+        return error;
+    return bytes ? change_at(tree, &path, key, change, context, true)
+                 : change_at(tree, &path, key, change, context, false);
 }
 
 SJ_INLINE int delete(struct sj_btree *tree, const struct sj_key *key, bool bytes)

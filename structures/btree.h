@@ -55,6 +55,11 @@ SJ_API int sj_btree_get(const struct sj_btree *tree, const struct sj_key *key,
 SJ_API int sj_btree_put(struct sj_btree *tree, const struct sj_key *key,
                         const struct sj_value *value, enum sj_put_mode mode, bool *existed);
 
+/* Stores what `change` makes of the value that the key has; one descent. Its errors, and those of a
+ * put. */
+SJ_API int sj_btree_change(struct sj_btree *tree, const struct sj_key *key, sj_value_change *change,
+                           void *context);
+
 /* SJ_ENOTFOUND. */
 SJ_API int sj_btree_delete(struct sj_btree *tree, const struct sj_key *key);
 

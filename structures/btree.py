@@ -15,14 +15,14 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, overload
 
-from spacejmp.structures._btree import ITEMS, KEYS, VALUES, BTreeCore
-from spacejmp.structures._codec import encode_key
+from spacejmp.structures._btree import ITEMS, KEYS, VALUES
+from spacejmp.structures._mapping import MappingMethods
+from spacejmp.structures.ordered import Ordered, order_of
 
 if TYPE_CHECKING:
     from sortedcontainers import SortedDict
     from typing_extensions import Self
 
-    from spacejmp.structures.store import Store
 
 __all__ = ["BTree", "SortedItemsView", "SortedKeysView", "SortedValuesView"]
 
@@ -39,13 +39,7 @@ class _Indexed(Sequence[Any]):
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        tree = self._mapping
-        if not isinstance(index, slice):
-            return tree._select(index, self._kind)
-        start, stop, step = index.indices(len(tree))
-        if step == 1:
-            return list(tree._iterate_ranks(self._kind, start, stop, False))
-        return [tree._select(rank, self._kind) for rank in range(start, stop, step)]
+        return self._mapping._at(index, self._kind)
 
 
 class SortedKeysView(KeysView[Any], _Indexed):
@@ -117,7 +111,7 @@ class SortedValuesView(ValuesView[Any], _Indexed):
         return self._mapping._iterate(VALUES, True)
 
 
-class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # update's overloads
+class BTree(Ordered, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[misc]  # update
     """An ordered mapping in a named store: a B+tree with order statistics.
 
     It behaves as `sortedcontainers.SortedDict` does, and is made by `Store.btree`. Nothing is
@@ -131,8 +125,8 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
 
     Complexity
     ----------
-    Get, set, delete, `in`, `setdefault`, `pop`, `bisect`, `index`, `peekitem` O(log n); the next
-    item of an iteration O(1); `len` O(1).
+    Get, set, delete, `in`, `setdefault`, `increment`, `pop`, `bisect`, `index`, `peekitem`
+    O(log n); the next item of an iteration O(1); `len` O(1).
 
     Durability
     ----------
@@ -163,14 +157,6 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
 
     __slots__ = ()
 
-    store: Store
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._iterate(KEYS, False)
-
-    def __reversed__(self) -> Iterator[Any]:
-        return self._iterate(KEYS, True)
-
     def keys(self) -> SortedKeysView:
         """A live view of the keys."""
         return SortedKeysView(self)
@@ -188,9 +174,7 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
 
         with self.store.read():
             items = list(self.items())
-        if self.key != "any":
-            return SortedDict(items)
-        return SortedDict(lambda key: encode_key("any", key)[0], items)
+        return SortedDict(order_of(self.key), items)
 
     def items(self) -> SortedItemsView:
         """A live view of the (key, value) pairs."""
@@ -199,43 +183,6 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
     def values(self) -> SortedValuesView:
         """A live view of the values, in key order."""
         return SortedValuesView(self)
-
-    def irange(
-        self,
-        minimum: Any = None,
-        maximum: Any = None,
-        inclusive: tuple[bool, bool] = (True, True),
-        reverse: bool = False,
-    ) -> Iterator[Any]:
-        """The keys between two bounds.
-
-        Parameters
-        ----------
-        minimum, maximum : key, optional
-            The bounds; None: no bound on that side.
-        inclusive : pair of bool
-            Whether the bounds belong to the range.
-        reverse : bool
-            From the maximum down to the minimum.
-
-        Returns
-        -------
-        iterator of keys
-            `irange_items` gives the pairs.
-
-        Complexity
-        ----------
-        O(log n) to the first key, O(1) for each one.
-
-        Examples
-        --------
-        >>> with sj.open("demo") as store:
-        ...     t = store.btree("letters", key="str")
-        ...     t.update(dict.fromkeys("abcde"))
-        ...     list(t.irange("b", "d")), list(t.irange("b", inclusive=(False, True), reverse=True))
-        (['b', 'c', 'd'], ['e', 'd', 'c'])
-        """
-        return self._iterate(KEYS, reverse, minimum, maximum, *inclusive)
 
     def irange_items(
         self,
@@ -246,18 +193,6 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
     ) -> Iterator[tuple[Any, Any]]:
         """The (key, value) pairs between two bounds; see `irange`."""
         return self._iterate(ITEMS, reverse, minimum, maximum, *inclusive)
-
-    def islice(
-        self, start: int | None = None, stop: int | None = None, reverse: bool = False
-    ) -> Iterator[Any]:
-        """The keys at positions `start` to `stop`, as a slice has them.
-
-        Complexity
-        ----------
-        O(log n) to the first key, O(1) for each one.
-        """
-        first, end, _ = slice(start, stop).indices(len(self))
-        return self._iterate_ranks(KEYS, first, end, reverse)
 
     def peekitem(self, index: int = -1) -> tuple[Any, Any]:
         """The (key, value) pair at a position; IndexError beyond the ends. O(log n)."""
@@ -272,42 +207,6 @@ class BTree(BTreeCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # updat
             item: tuple[Any, Any] = self._select(index, ITEMS)
             del self[item[0]]
         return item
-
-    def bisect_left(self, key: Any) -> int:
-        """How many keys are < `key`. O(log n)."""
-        return self._rank(key, False)
-
-    def bisect_right(self, key: Any) -> int:
-        """How many keys are ≤ `key`. O(log n)."""
-        return self._rank(key, True)
-
-    bisect = bisect_right
-
-    def index(self, key: Any, start: int | None = None, stop: int | None = None) -> int:
-        """The position of a key.
-
-        Parameters
-        ----------
-        key : key
-        start, stop : int, optional
-            Look at these positions only, as `list.index` does.
-
-        Raises
-        ------
-        ValueError
-            The key is not there.
-
-        Complexity
-        ----------
-        O(log n).
-        """
-        with self.store.read():
-            first, end, _ = slice(start, stop).indices(len(self))
-            if key in self:
-                rank = self._rank(key, False)
-                if first <= rank < end:
-                    return rank
-        raise ValueError(f"{key!r} is not a key of {self.name!r} in that range of positions")
 
     def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)

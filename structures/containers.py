@@ -21,6 +21,8 @@ from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
 from spacejmp.structures.roots import Roots, find_root
+from spacejmp.structures.set import Set
+from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +87,14 @@ class Containers:
         """Open an unordered mapping by name; it is made if missing. See `btree`."""
         return self._open(HashMap, name, key, value)
 
+    def set(self, name: str, key: str | None = None) -> Set:
+        """Open an unordered set by name; it is made if missing. See `btree`; `key`: of elements."""
+        return self._open(Set, name, key, None)
+
+    def sortedset(self, name: str, key: str | None = None) -> SortedSet:
+        """Open an ordered set by name; it is made if missing. See `btree`; `key`: of elements."""
+        return self._open(SortedSet, name, key, None)
+
     # -- without a name -----------------------------------------------------------------------
 
     def new_btree(self, key: str = "any", value: str = "any") -> BTree:
@@ -112,6 +122,14 @@ class Containers:
     def new_hashmap(self, key: str = "any", value: str = "any") -> HashMap:
         """Make an unordered mapping that has no name. See `new_btree`."""
         return self._new(HashMap, key, value)
+
+    def new_set(self, key: str = "any") -> Set:
+        """Make an unordered set that has no name. See `new_btree`."""
+        return self._new(Set, key, None)
+
+    def new_sortedset(self, key: str = "any") -> SortedSet:
+        """Make an ordered set that has no name. See `new_btree`."""
+        return self._new(SortedSet, key, None)
 
     # -- whatever it is -----------------------------------------------------------------------
 

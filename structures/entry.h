@@ -47,6 +47,13 @@ enum sj_put_mode {
     SJ_PUT_NEW,    /* insert only: an existing entry stays as it is */
 };
 
+/*
+ * What the value of a key becomes: `old` is the one that it has, NULL when it has none; the new one
+ * goes to `*value`. Any error changes nothing and is what the operation gives (SJ_EEXISTS, say: the
+ * old one stays). `old` is a view, good until this returns; nothing may be changed meanwhile.
+ */
+typedef int sj_value_change(void *context, const struct sj_value *old, struct sj_value *value);
+
 /* Whether key and value fit: SJ_OK or SJ_ETOOBIG, before anything is changed. */
 SJ_API int sj_item_fits(const struct sj_segment *segment, struct sj_kinds kinds,
                         const struct sj_key *key, const struct sj_value *value);

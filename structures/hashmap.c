@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hashmap.c: a hash map: create, open, get, put, delete (hashmap_layout.h has the format).
+ * hashmap.c: a hash map: create, open, get, put, change, delete (hashmap_layout.h has the format).
  *
  *   put, new key      slot[free] = item │ tag[free]: 0 → 9c │ home.strays + 1 │ head.count + 1
  *   put, old key      slot.second is stored, or the entry is replaced (entry.c)
@@ -227,6 +227,15 @@ static inline int insert(struct sj_hashmap *map, const struct sj_key *key,
     return sj_tx_op_commit(segment);
 }
 
+static inline int replace(struct sj_hashmap *map, const struct hashmap_place *place,
+                          const struct sj_value *value)
+{
+    struct sj_node *node = hashmap_is_fresh(map, place->table) ? &place->table->node : NULL;
+    return sj_slot_replace(map->segment, map->kinds, node,
+                           hashmap_table_bytes(place->table->node.count),
+                           &place->bucket->slot[place->slot].second, value);
+}
+
 static inline int put_in(struct sj_hashmap *map, const struct sj_key *key,
                          const struct sj_value *value, enum sj_put_mode mode, bool *existed,
                          enum sj_item_kind kind, uint64_t hash, struct sj_hashmap_segment *table)
@@ -238,10 +247,7 @@ static inline int put_in(struct sj_hashmap *map, const struct sj_key *key,
         return insert(map, key, value, hash, &place, kind);
     if (error != SJ_OK || mode == SJ_PUT_NEW)
         return error;
-    struct sj_node *node = hashmap_is_fresh(map, place.table) ? &place.table->node : NULL;
-    return sj_slot_replace(map->segment, map->kinds, node,
-                           hashmap_table_bytes(place.table->node.count),
-                           &place.bucket->slot[place.slot].second, value);
+    return replace(map, &place, value);
 }
 
 /* A put in a watched segment, or where the table is damaged. */
@@ -281,6 +287,28 @@ int sj_hashmap_put(struct sj_hashmap *map, const struct sj_key *key, const struc
     if (map->kinds.key == SJ_ITEM_WORD)
         return put(map, key, value, mode, existed, SJ_ITEM_WORD);
     return put(map, key, value, mode, existed, SJ_ITEM_BYTES);
+}
+
+int sj_hashmap_change(struct sj_hashmap *map, const struct sj_key *key, sj_value_change *change,
+                      void *context)
+{
+    struct sj_segment *segment = map->segment;
+    struct hashmap_place place;
+    struct sj_value old, value = {0};
+    enum sj_item_kind kind = map->kinds.key;
+    uint64_t hash = hashmap_hash(map, key, kind);
+    int error = hashmap_find(map, key, hash, kind, &place);
+    bool existed = error != SJ_ENOTFOUND;
+    if (error == SJ_OK)
+        error = sj_slot_value(segment, map->kinds, &place.bucket->slot[place.slot].second, &old);
+    if (error != SJ_OK && existed)
+        return error;
+    error = change(context, existed ? &old : NULL, &value);
+    if (error == SJ_OK)
+        error = sj_item_fits(segment, map->kinds, key, &value);
+    if (error != SJ_OK)
+        return error;
+    return existed ? replace(map, &place, &value) : insert(map, key, &value, hash, &place, kind);
 }
 
 /* ------------------------------------------------------------------ delete */

@@ -43,6 +43,11 @@ SJ_API int sj_hashmap_get(const struct sj_hashmap *map, const struct sj_key *key
 SJ_API int sj_hashmap_put(struct sj_hashmap *map, const struct sj_key *key,
                           const struct sj_value *value, enum sj_put_mode mode, bool *existed);
 
+/* Stores what `change` makes of the value that the key has; one search. Its errors, and those of a
+ * put. */
+SJ_API int sj_hashmap_change(struct sj_hashmap *map, const struct sj_key *key,
+                             sj_value_change *change, void *context);
+
 /* Room in table segments is kept for later items. SJ_ENOTFOUND. */
 SJ_API int sj_hashmap_delete(struct sj_hashmap *map, const struct sj_key *key);
 

@@ -7,6 +7,7 @@ from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMappi
 from typing import TYPE_CHECKING, Any
 
 from spacejmp.structures._hashmap import ITEMS, KEYS, VALUES, HashMapCore
+from spacejmp.structures._mapping import MappingMethods
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,7 +33,7 @@ class _Values(ValuesView[Any]):
         return self._mapping._iterate(VALUES)
 
 
-class HashMap(HashMapCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # update's overloads
+class HashMap(HashMapCore, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[misc]
     """A mapping in a named store: extendible hashing over Swiss-table buckets.
 
     It behaves as `dict` does, but for the order of iteration, which is that of a hash function and
@@ -47,8 +48,8 @@ class HashMap(HashMapCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # u
 
     Complexity
     ----------
-    Get, set, delete, `in`, `setdefault`, `pop` O(1); the map never stops to rehash: the longest
-    pause is the split of one 16 KiB table segment. `len` O(1).
+    Get, set, delete, `in`, `setdefault`, `increment`, `pop` O(1); the map never stops to rehash:
+    the longest pause is the split of one 16 KiB table segment. `len` O(1).
 
     Durability
     ----------
@@ -99,11 +100,8 @@ class HashMap(HashMapCore, MutableMapping[Any, Any]):  # type: ignore[misc]  # u
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return some pair; KeyError when the map is empty."""
-        with self.store.write():
-            for key, value in self.items():
-                del self[key]
-                return key, value
-        raise KeyError("popitem(): the map is empty")
+        item: tuple[Any, Any] = self._pop_any(ITEMS)
+        return item
 
     def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)

@@ -9,6 +9,8 @@ from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_id
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.set import Set
+from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
     from spacejmp.structures._container import ContainerCore
@@ -38,6 +40,8 @@ class Kind(NamedTuple):
 KINDS = (
     Kind("btree", _roots.BTREE, BTree),
     Kind("hashmap", _roots.HASHMAP, HashMap),
+    Kind("set", _roots.HASHMAP, Set, has_value=False),
+    Kind("sortedset", _roots.BTREE, SortedSet, has_value=False),
 )
 
 

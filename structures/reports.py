@@ -13,11 +13,12 @@ class RootInfo(NamedTuple):
 
     name: str
     kind: str
-    """"btree" or "hashmap"; "pointer": a named pointer of a VAS (`spacejmp.vas_attach`)."""
+    """"btree", "hashmap", "sortedset" or "set"; "pointer": a named pointer of a VAS
+    (`spacejmp.vas_attach`)."""
     key: str
     """The key codec; "" of a pointer."""
     value: str
-    """The value codec; "" of a pointer."""
+    """The value codec; "" of a set or a pointer."""
 
 
 class StoreStats(NamedTuple):

@@ -50,7 +50,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Remains", "SalvageReport", "SalvagedRoot", "SkippedBlock", "salvage"]
 
-_KIND_NAMES = {_roots.BTREE: "btree", _roots.HASHMAP: "hashmap"}
+_KIND_NAMES = {
+    (_roots.BTREE, True): "btree",
+    (_roots.BTREE, False): "sortedset",
+    (_roots.HASHMAP, True): "hashmap",
+    (_roots.HASHMAP, False): "set",
+}
+"""By the kind of the head, and whether there are values."""
 _BATCHES = 40  # of 256 entries, in a transaction
 _TOP = 1 << 63
 _Sample = tuple["int | bytes", bytes, "int | bytes"]
@@ -62,11 +68,11 @@ class SalvagedRoot(NamedTuple):
     name: str
     """Its name; "lost-1" and so on when that is not known."""
     kind: str
-    """"btree" or "hashmap"."""
+    """"btree", "hashmap", "sortedset" or "set"; a set without a name is taken for a mapping."""
     key: str
     """The key codec."""
     value: str
-    """The value codec."""
+    """The value codec; "" of a set."""
     guessed: bool
     """The codecs are not known, and are what most entries look like."""
     expected: int | None
@@ -205,7 +211,7 @@ class Remains:
             roots.append(
                 SalvagedRoot(
                     name,
-                    _KIND_NAMES[found.type],
+                    _KIND_NAMES[found.type, bool(value)],
                     key,
                     value,
                     codecs is None,
@@ -222,12 +228,14 @@ class Remains:
     def _known_codecs(self, number: int, found: _salvage.Found) -> tuple[str, str] | None:
         """The codecs by the root, when they go with what the items are."""
         keys, values = found.key_codec, found.value_codec
-        if found.lost or not 1 <= keys <= len(KEY_CODECS) or not 1 <= values <= len(VALUE_CODECS):
+        if found.lost or not 1 <= keys <= len(KEY_CODECS) or values > len(VALUE_CODECS):
             return None
         if (keys <= 2) != found.word_keys or (values <= 2) != found.word_values:
             return None
-        key, value = KEY_CODECS[keys - 1], VALUE_CODECS[values - 1]
+        key, value = KEY_CODECS[keys - 1], ("", *VALUE_CODECS)[values]
         samples = self._samples(number)
+        if not value and any(word != 0 for _, _, word in samples):
+            return None  # it was no set
         if samples and _wrong(samples, key, value) == len(samples):
             return None  # the root is damaged
         return key, value
@@ -250,7 +258,7 @@ class Remains:
 
     def readings(self, root: SalvagedRoot) -> list[_salvage.Reading]:
         """Begin to read a structure: the sound entries, and then those that may be wrong."""
-        codecs = codec_id(root.key, "key"), codec_id(root.value, "value")
+        codecs = codec_id(root.key, "key"), codec_id(root.value, "value") if root.value else 0
         number = self.roots.index(root)
         return [_salvage.Reading(self._core, number, *codecs, grade) for grade in _salvage.GRADES]
 
@@ -352,7 +360,7 @@ def _wrong(samples: list[_Sample], key: str | None, value: str | None) -> int:
         try:
             if key is not None:
                 decode_key(key, raw, form)
-            if value not in (None, "pickle"):
+            if value not in (None, "", "pickle"):
                 decode_value(value, stored)
         except Exception:  # noqa: BLE001 - whatever damaged bytes make a codec raise
             wrong += 1
@@ -404,8 +412,8 @@ def _copy(
     progress: Callable[[str, int], object] | None,
 ) -> SalvagedRoot:
     """Copy one structure; what was copied."""
-    make = store.btree if root.kind == "btree" else store.hashmap
-    target = make(root.name, root.key, root.value)
+    codecs = (root.key, root.value) if root.value else (root.key,)
+    target = getattr(store, root.kind)(root.name, *codecs)
     readings = remains.readings(root)
     left_out = 0
     for reading in readings:

@@ -32,6 +32,8 @@ PUBLIC_NAMES: list[str] = [
     "SalvageReport",
     "Segment",
     "SegmentDamagedError",
+    "Set",
+    "SortedSet",
     "SpaceBusyError",
     "SpaceFullError",
     "SpaceJmpError",

@@ -185,6 +185,36 @@ static inline bool is_done(int error)
     return error == SJ_OK;
 }
 
+/* A change: what the value of the key at `at` of the model becomes; NULL: it is refused. */
+struct change {
+    uint32_t at;
+    const struct sj_value *value;
+    bool existed;
+};
+
+static inline int change_value(void *context, const struct sj_value *old, struct sj_value *value)
+{
+    struct change *change = context;
+    change->existed = old != NULL;
+    CHECK(old == NULL || value_is(&test.model, test.model.pair[change->at].value, old));
+    if (change->value == NULL)
+        return SJ_EEXISTS;
+    *value = *change->value;
+    return SJ_OK;
+}
+
+/* A put by a change, after one that is refused. */
+static inline int put_by_change(const struct sj_key *key, uint32_t at, const struct sj_value *value,
+                                bool *existed)
+{
+    struct change change = {at, NULL, false};
+    CHECK(sj_btree_change(&test.tree, key, change_value, &change) == SJ_EEXISTS);
+    change.value = value;
+    int error = sj_btree_change(&test.tree, key, change_value, &change);
+    *existed = change.existed;
+    return error;
+}
+
 static inline void put(uint64_t number, enum sj_put_mode mode)
 {
     struct model *model = &test.model;
@@ -195,8 +225,10 @@ static inline void put(uint64_t number, enum sj_put_mode mode)
     uint32_t at = model_find(model, key_of(model, number, &key), &found);
     if (!found && model->count == MODEL_MAX)
         return;
-    if (!is_done(
-            sj_btree_put(&test.tree, &key.key, value_of(model, new_value, &value), mode, &existed)))
+    value_of(model, new_value, &value);
+    if (!is_done(mode == SJ_PUT_ALWAYS && new_value % 3 == 0
+                     ? put_by_change(&key.key, at, &value.value, &existed)
+                     : sj_btree_put(&test.tree, &key.key, &value.value, mode, &existed)))
         return;
     CHECK(existed == found);
     if (!found) {

@@ -104,13 +104,44 @@ static inline struct world *world_make(const char *name, struct sj_kinds kinds, 
 
 /* ------------------------------------------------------------------ operations on both */
 
+/* A change: which key's value becomes which version; 0: it is refused. */
+struct world_change {
+    const struct world *world;
+    uint32_t i;
+    uint32_t version;
+    bool existed;
+};
+
+static inline int world_change_value(void *context, const struct sj_value *old,
+                                     struct sj_value *value)
+{
+    struct world_change *change = context;
+    uint32_t version = change->world->version[change->i];
+    change->existed = old != NULL;
+    if (old != NULL) {
+        struct sj_value expected = world_value(change->world, change->i, version);
+        CHECK(world_same(change->world, old, &expected));
+    }
+    *value = world_value(change->world, change->i, change->version);
+    return change->version != 0 ? SJ_OK : SJ_EEXISTS;
+}
+
+/* A put of every third version is a change, after one that is refused. */
 static inline void world_put(struct world *world, uint32_t i, uint32_t version,
                              enum sj_put_mode mode)
 {
     bool existed;
     struct sj_key key = world_key(world, i);
     struct sj_value value = world_value(world, i, version);
-    CHECK_OK(sj_hashmap_put(&world->map, &key, &value, mode, &existed));
+    if (mode == SJ_PUT_ALWAYS && version % 3 == 0) {
+        struct world_change change = {world, i, 0, false};
+        CHECK(sj_hashmap_change(&world->map, &key, world_change_value, &change) == SJ_EEXISTS);
+        change.version = version;
+        CHECK_OK(sj_hashmap_change(&world->map, &key, world_change_value, &change));
+        existed = change.existed;
+    } else {
+        CHECK_OK(sj_hashmap_put(&world->map, &key, &value, mode, &existed));
+    }
     CHECK(existed == (world->version[i] != 0));
     if (!existed || mode == SJ_PUT_ALWAYS)
         world->version[i] = version;

@@ -135,6 +135,16 @@ static void put_old(struct world *world)
     world_put(world, 3, 64 + world->version[3], SJ_PUT_ALWAYS);
 }
 
+static void change_new(struct world *world)
+{
+    world_put(world, next_key(world), 3, SJ_PUT_ALWAYS);
+}
+
+static void change_old(struct world *world)
+{
+    world_put(world, 3, 3 * (22 + world->version[3]), SJ_PUT_ALWAYS);
+}
+
 static void delete_old(struct world *world)
 {
     world_delete(world, 3);
@@ -229,6 +239,8 @@ static void changing(struct sj_kinds kinds)
         world_put(world, i, 1, SJ_PUT_NEW);
     dies_at_every_store("put new", world, put_new);
     dies_at_every_store("put old", world, put_old);
+    dies_at_every_store("change new", world, change_new);
+    dies_at_every_store("change old", world, change_old);
     dies_at_every_store("delete", world, delete_old);
     dies_at_every_store("transaction", world, transact);
     dies_at_every_store("growing transaction", world, grow_in_transaction);
