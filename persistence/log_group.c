@@ -245,6 +245,28 @@ static int ask(const struct sj_segment *segment, const struct sj_log_vote *vote,
     return SJ_OK;
 }
 
+int sj_log_asks(const char *path, uint8_t decider[16], bool *asks)
+{
+    struct sj_log_vote vote;
+    struct sj_super super;
+    uint64_t which, generation;
+    *asks = false;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return sj_segment_failed(path, "open");
+    int error = sj_super_read(fd, path, &super, &which);
+    if (error == SJ_OK)
+        error = READ_HEADER(fd, path, vote, &vote);
+    if (error == SJ_OK)
+        error = READ_HEADER(fd, path, generation, &generation);
+    close(fd);
+    if (error != SJ_OK)
+        return error;
+    *asks = vote.generation == generation && vote.checksum == vote_checksum(super.uuid, &vote);
+    memcpy(decider, vote.decider, sizeof vote.decider);
+    return SJ_OK;
+}
+
 int sj_log_outcome(const struct sj_segment *segment, bool *committed)
 {
     struct sj_log_vote vote = segment->log->vote;

@@ -43,4 +43,12 @@ static inline bool sj_log_has_record(const struct sj_segment *segment)
  */
 int sj_log_outcome(const struct sj_segment *segment, bool *committed);
 
+/*
+ * Whether the log of the segment in that file waits for what another one has decided: it has a vote
+ * that counts; and for which. A process that commits a group makes it so for a moment. Reads the
+ * file only: SJ_ENOTFOUND, SJ_EPERM, SJ_EIO, SJ_ECORRUPT and the like. Cost: about five system
+ * calls.
+ */
+SJ_API int sj_log_asks(const char *path, uint8_t decider[16], bool *asks);
+
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "persistence/checksum.h"
+#include "persistence/log_group.h"
 #include "spacejmp/arena.h"
 #include "spacejmp/catalog_inside.h"
 #include "spacejmp/files.h"
@@ -268,6 +269,28 @@ static int finish_segment(const struct sj_catalog *catalog, const char *entry)
     return error == SJ_OK ? sj_file_sync_directory(path) : error;
 }
 
+/* No other segment of the home waits for what this one has decided (persistence/tx_group.h): it
+ * would never know. One that cannot be read cannot be asked. */
+static int check_unasked(const struct sj_catalog *catalog, const char *name, const uint8_t uuid[16])
+{
+    struct sj_names names;
+    char path[PATH_MAX];
+    uint8_t decider[16];
+    bool asks;
+    int error = sj_catalog_seg_list(catalog, &names);
+    for (size_t i = 0; error == SJ_OK && i < names.count; i++) {
+        sj_home_segment(catalog->home, names.name[i], path);
+        if (sj_log_asks(path, decider, &asks) == SJ_OK && asks &&
+            memcmp(decider, uuid, sizeof decider) == 0)
+            error = sj_error(SJ_EBUSY,
+                             "segment '%s': it decides about a transaction over it and '%s', in "
+                             "which a process died, or is: open '%s' once, and remove it then",
+                             name, names.name[i], names.name[i]);
+    }
+    free(names.name);
+    return error;
+}
+
 int sj_catalog_discard(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid)
 {
     char path[PATH_MAX], removed[PATH_MAX];
@@ -291,6 +314,8 @@ int sj_catalog_discard(const struct sj_catalog *catalog, const char *name, const
     if (uuid != NULL && memcmp(its, uuid, sizeof its) != 0)
         return not_found(catalog, name);
     error = sj_catalog_check_unnamed(catalog->home, name, its);
+    if (error == SJ_OK)
+        error = check_unasked(catalog, name, its);
     if (error != SJ_OK)
         return error;
     sj_catalog_removed_path(catalog->home, "seg", its, name, removed);

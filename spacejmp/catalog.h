@@ -87,8 +87,8 @@ SJ_API int sj_catalog_seg_find(const struct sj_catalog *catalog, const char *nam
 
 /* Removes a segment, or a version, and all that belongs to it; versions of it stay. Processes
  * that have it attached keep what they see. `uuid` NULL: whichever has the name, also a damaged
- * one. SJ_ENOTFOUND; SJ_EBUSY: records of VASes name it. O(n) in the numbers of segments and
- * VASes. */
+ * one. SJ_ENOTFOUND; SJ_EBUSY: records of VASes name it, or another segment waits for what it has
+ * decided (persistence/tx_group.h). O(n) in the numbers of segments and VASes. */
 SJ_API int sj_catalog_seg_delete(const struct sj_catalog *catalog, const char *name,
                                  const uint8_t *uuid);
 

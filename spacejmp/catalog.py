@@ -233,7 +233,9 @@ class Catalog(Clones):
         StorePermissionError
             The home may not be written.
         SpaceBusyError
-            Others created or removed for longer than the timeout.
+            Others created or removed for longer than the timeout; a VAS names the segment; or
+            another store waits for what this one has decided: a process died in a transaction over
+            both, and the other one has not been opened since.
         InvalidNameError
             `name` breaks the rule for names.
 

@@ -106,7 +106,35 @@ def test_without_the_decider_a_member_is_in_doubt(decided: Path) -> None:
     assert value(decided, "member") == "new"
 
 
+@pytest.mark.parametrize("state", ["voted", "decided"])
+def test_a_store_that_decides_is_not_removed(state: str, request: pytest.FixtureRequest) -> None:
+    """It was, and the other one was in doubt from then on."""
+    home: Path = request.getfixturevalue(state)
+    catalog, before = sj.Catalog(home), path_of(home, "decider").read_bytes()
+    with pytest.raises(sj.SpaceBusyError, match="open 'member' once"):
+        catalog.remove("decider")
+    with pytest.raises(sj.SpaceBusyError, match="open 'member' once"):
+        sj.open("decider", "n", home=home)
+    refused = CliRunner().invoke(app, ["--home", str(home), "rm", "decider", "--yes"])
+    assert (refused.exit_code, "open 'member' once" in refused.stderr) == (4, True)
+    assert path_of(home, "decider").read_bytes() == before
+    with sj.open("member", "r", home=home) as member:
+        assert member["t"][0] == ("new" if state == "decided" else "old")
+    catalog.remove("decider")
+    assert value(home, "member") == ("new" if state == "decided" else "old")
+
+
+def test_stores_that_wait_or_cannot_be_read_keep_no_other_one(decided: Path) -> None:
+    catalog = sj.Catalog(decided)
+    catalog.create("other")
+    (decided / "seg" / "damaged.seg").write_bytes(b"no segment")
+    catalog.remove("other")
+    catalog.remove("member")
+    catalog.remove("decider")
+
+
 def test_another_store_of_that_name_does_not_decide(decided: Path) -> None:
+    path_of(decided, "decider").rename(decided / "away")
     sj.open("decider", "n", home=decided, reserve=GIB).close()
     with pytest.raises(sj.InDoubtError, match="another segment"):
         sj.open("member", home=decided)
