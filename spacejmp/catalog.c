@@ -403,6 +403,26 @@ int sj_catalog_tidy(const struct sj_catalog *catalog)
 
 /* ------------------------------------------------------------------ making one */
 
+void sj_catalog_make_lock(const struct sj_catalog *catalog, const char *name,
+                          const uint8_t uuid[16])
+{
+    char path[PATH_MAX];
+    struct stat status;
+    bool there;
+    sj_home_segment(catalog->home, name, path);
+    if (sj_file_status(path, &status, &there) != SJ_OK || !there || (status.st_mode & 044) == 0)
+        return;
+    uint32_t readers = status.st_mode & 0444;
+    sj_home_lock(catalog->home, uuid, path);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    if (fchown(fd, status.st_uid, status.st_gid) != 0 && fchown(fd, (uid_t)-1, status.st_gid) != 0)
+        readers &= 0404; /* its group is not the one that may read the segment */
+    fchmod(fd, readers | readers >> 1);
+    close(fd);
+}
+
 /* Takes back what was made when what follows fails, and keeps the failure. */
 static int undo(const struct sj_catalog *catalog, const struct sj_seg_spec *spec, const char *made,
                 bool replaced, bool ours, int error)
@@ -451,6 +471,8 @@ static int make(const struct sj_catalog *catalog, const struct sj_seg_spec *spec
     }
     if (error == SJ_OK)
         error = sj_segment_inspect(path, info);
+    if (error == SJ_OK)
+        sj_catalog_make_lock(catalog, spec->name, info->uuid);
     return error == SJ_OK ? SJ_OK : undo(catalog, spec, made, replaced, ours, error);
 }
 

@@ -46,8 +46,10 @@ static int publish(const struct sj_catalog *catalog, struct sj_clone *clone, con
     sj_home_segment(catalog->home, name, path);
     sj_clone_uuid(clone, uuid);
     error = sj_clone_publish(clone, path);
-    if (error == SJ_OK)
+    if (error == SJ_OK) {
+        sj_catalog_make_lock(catalog, name, uuid);
         return SJ_OK;
+    }
     snprintf(detail, sizeof detail, "%s", sj_error_detail());
     (void)sj_catalog_discard(catalog, name,
                              uuid); /* there when its directory could not be synced */

@@ -70,7 +70,11 @@ static int access_segment(const struct sj_catalog *catalog, const char *name,
     sj_home_lock(catalog->home, info->uuid, beside);
     if (error == SJ_OK)
         error = apply_if_there(beside, &lock);
-    return error == SJ_OK ? apply(path, access) : error;
+    if (error == SJ_OK)
+        error = apply(path, access);
+    if (error == SJ_OK)
+        sj_catalog_make_lock(catalog, name, info->uuid);
+    return error;
 }
 
 /* With the lock. */

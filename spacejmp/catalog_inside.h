@@ -27,6 +27,15 @@ int sj_catalog_check_free(const struct sj_catalog *catalog, const char *name);
  * sj_catalog_seg_delete. */
 int sj_catalog_discard(const struct sj_catalog *catalog, const char *name, const uint8_t *uuid);
 
+/*
+ * With the lock: makes the lock file of a segment, empty, where others than its owner may read the
+ * segment: they have to write the lock file, and may not make it. Nothing when it is there. Whoever
+ * opens the segment first makes it else, so it does not matter when that is not possible, or if the
+ * process dies before.
+ */
+void sj_catalog_make_lock(const struct sj_catalog *catalog, const char *name,
+                          const uint8_t uuid[16]);
+
 /* With the lock: the name is no VAS's and no segment's. SJ_EEXISTS. */
 int sj_catalog_check_free_vas(const struct sj_catalog *catalog, const char *name);
 

@@ -161,6 +161,8 @@ static int publish_all(struct cloning *cloning)
     }
     if (error == SJ_OK)
         error = sj_file_rename(intent, path);
+    for (uint32_t i = 0; error == SJ_OK && i < cloning->count; i++)
+        sj_catalog_make_lock(catalog, cloning->target[i]->name, cloning->target[i]->uuid);
     if (error == SJ_OK)
         return SJ_OK;
     snprintf(detail, sizeof detail, "%s", sj_error_detail());

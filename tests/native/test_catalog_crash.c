@@ -119,7 +119,7 @@ static struct sj_sid genes, reads;
 
 static int alloc(const char *name, bool replace, struct sj_sid *sid)
 {
-    struct sj_seg_spec spec = {name, 0, SJ_GIB, 0600, SJ_DURABILITY_PROCESS, replace};
+    struct sj_seg_spec spec = {name, 0, SJ_GIB, 0644, SJ_DURABILITY_PROCESS, replace};
     struct sj_segment_info info;
     int error = sj_catalog_seg_alloc(&catalog, &spec, &info);
     if (error == SJ_OK) {
@@ -276,12 +276,32 @@ struct counting {
     int files;
 };
 
+/* A lock file, which a segment need not have yet, is one of a segment. */
+static void check_lock(const char *file)
+{
+    struct sj_names names;
+    struct sj_segment_info info;
+    char path[PATH_MAX];
+    bool found = false;
+    CHECK_OK(sj_catalog_seg_list(&catalog, &names));
+    for (size_t i = 0; i < names.count; i++) {
+        CHECK_OK(sj_catalog_seg_find(&catalog, names.name[i], &info));
+        sj_home_lock(test_directory, info.uuid, path);
+        found = found || strcmp(strrchr(path, '/') + 1, file) == 0;
+    }
+    free(names.name);
+    CHECK(found);
+}
+
 static int is_left_over(void *context, const char *name, bool is_directory)
 {
     struct counting *counting = context;
     (void)is_directory;
     CHECK(name[0] != '.');
-    counting->files += counting->sums || strstr(name, ".sum") == NULL;
+    if (strlen(name) == 32 + strlen(".lock"))
+        check_lock(name);
+    else
+        counting->files += counting->sums || strstr(name, ".sum") == NULL;
     return SJ_OK;
 }
 

@@ -146,6 +146,54 @@ def test_who_may_not_make_the_directory_of_locks_is_told(home: Path) -> None:
     assert not (home / "lock").exists()
 
 
+def reads_as_nobody(home: Path, *names: str) -> list[str]:
+    """Open stores as another user, before anybody else has."""
+
+    def read() -> list[str]:
+        os.setgroups([])
+        os.setresuid(65534, 65534, 65534)
+        with contextlib.ExitStack() as stack:
+            stores = [stack.enter_context(sj.open(name, "r", home=home)) for name in names]
+            return [store.name for store in stores if store.keys() == []]
+
+    for path in (home, home / "seg", home / "vas", home / "lock"):
+        path.chmod(0o755)
+    found = in_child(read)
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_who_may_only_read_a_store_can_be_its_first_user(home: Path) -> None:
+    """It was a StorePermissionError for the lock file, until the owner had opened the store."""
+    catalog = sj.Catalog(home)
+    catalog.create("made", mode=0o644)
+    catalog.clone("made", "clone")
+    catalog.snapshot("made", "1")
+    catalog.create("widened")
+    sj.seg_ctl("widened", "mode", 0o644, home=home)
+    sj.vas_create("vas", home=home).seg_attach(sj.seg_find("made", home=home))
+    sj.vas_clone("vas", "two", home=home)
+    names = ["made", "clone", "made@1", "widened", "two.made"]
+    assert reads_as_nobody(home, *names) == names
+    catalog.create("own")
+    with pytest.raises(sj.StorePermissionError):
+        reads_as_nobody(home, "own")
+
+
+def test_lock_files_go_with_what_they_belong_to(home: Path) -> None:
+    catalog = sj.Catalog(home)
+    for mode in (0o600, 0o640, 0o666):
+        catalog.create("genes", mode=mode, replace=True)
+        locks = [path for path in (home / "lock").iterdir() if path.name != "catalog.lock"]
+        assert [path.stat().st_mode & 0o777 for path in locks] == (
+            [] if mode == 0o600 else [0o660 if mode == 0o640 else 0o666]
+        )
+        assert [path.stat().st_size for path in locks] == [0] * len(locks)
+    catalog.remove("genes")
+    assert [path.name for path in (home / "lock").iterdir()] == ["catalog.lock"]
+
+
 # --- forks meanwhile ------------------------------------------------------------------------------
 
 
