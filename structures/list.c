@@ -6,8 +6,8 @@
  *   insert x   | a b c d |      →  | a x b c d |      slots from there on move one up
  *   delete b   | a b c d |      →  | a c d |          slots behind it move one down
  *
- * What comes before the children to the right, on all levels, becomes one more or less. An insertion
- * into a full leaf, and a deletion that leaves one too empty, go to list_splice.c.
+ * What comes before the children to the right, on all levels, becomes one more or less. An
+ * insertion into a full leaf, and a deletion that leaves one too empty, go to list_splice.c.
  *
  * Crash rule: what moves, the leaf's head, the counts in the inner nodes and the list's are logged
  * before any of them is stored: recovery yields the leaf before. The place behind the last slot is

@@ -2,13 +2,13 @@
 /*
  * list_splice.c: the one change of a list that changes its shape: [from, to) goes, slots come.
  *
- *   leaves    | a b c d | | … | | … | | w x y z |         c … x go, p comes
+ *   leaves    | a b c d | | … | | … | | w x y z |     c … x go, p comes
  *               A                       B
- *   row       a b p y z                                   what stays of A, what comes, what stays of B
- *   leaves    | a b p y z |                               the row is cut anew; A stays, B is freed
+ *   row       a b p y z                               what stays of A, what comes, what stays of B
+ *   leaves    | a b p y z |                           the row is cut anew; A stays, B is freed
  *
- * Then the same one level up: there the children from A to B go, and the leaves that the row was cut
- * into come; and so on to the top, which is cut into several (a new top is put above them) or
+ * Then the same one level up: there the children from A to B go, and the leaves that the row was
+ * cut into come; and so on to the top, which is cut into several (a new top is put above them) or
  * has one child left (which becomes the top). What lies between A and B is freed whole.
  *
  * A row that is shorter than a quarter of a node takes in the sibling of A or B, unless it is at

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * test_list_crash.c: a death before every single store of a list's changes leaves the list as it
- * was before, or as it is after; once the commit is stored, after. Long changes are sampled. Only in
- * a build with -DSJ_SEAM.
+ * was before, or as it is after; once the commit is stored, after. Long changes are sampled. Only
+ * in a build with -DSJ_SEAM.
  */
 #include "list_world.h"
 
