@@ -15,40 +15,32 @@
  *
  * Cost: the way down (none next to the leaf that was used last), and the moves.
  */
+#include "structures/item_byte.h"
 #include "structures/list_node.h"
+#include "structures/structure.h"
 
-#define CODEC_WORD_MAX 2 /* codecs up to it have words, those above it bytes */
-#define CODEC_MAX      6
-
-/* Whether an item byte of a head is one; `*codec` 0: there is no such item. */
-static bool item_byte(uint8_t item, enum sj_item_kind *kind, uint8_t *codec)
+/* What the codecs make of a list; whether they are those of one. */
+static bool take_codecs(struct sj_list *list, uint8_t key, uint8_t value)
 {
-    *kind = (enum sj_item_kind)(item & 1);
-    *codec = item >> 1 & 63;
-    return *codec <= CODEC_MAX && (*kind == SJ_ITEM_BYTES) == (*codec > CODEC_WORD_MAX);
+    list->sorted = key != SJ_CODEC_NONE;
+    list->kinds = (struct sj_kinds){sj_codec_kind(key), sj_codec_kind(value)};
+    return key <= SJ_CODEC_PICKLE && value <= SJ_CODEC_PICKLE &&
+           list->sorted == (value == SJ_CODEC_NONE);
 }
 
-/* What the item bytes of a head make of a list; whether they are those of one. */
-static bool read_kinds(uint8_t key, uint8_t value, struct sj_list *list)
-{
-    uint8_t key_codec, value_codec;
-    if (!item_byte(key, &list->kinds.key, &key_codec) ||
-        !item_byte(value, &list->kinds.value, &value_codec) || (value & 128) != 0)
-        return false;
-    list->sorted = key_codec != 0;
-    return list->sorted == (value_codec == 0);
-}
-
-int sj_list_create(struct sj_segment *segment, uint8_t key, uint8_t value, uint64_t *head)
+int sj_list_create(struct sj_segment *segment, struct sj_codecs codecs, uint64_t *head)
 {
     struct sj_list list;
-    struct sj_list_head *block;
-    if (!read_kinds(key, value, &list))
+    struct sj_list_head *block, fresh = {.first = {.kind = SJ_KIND_LIST,
+                                                   .key = sj_item_byte(codecs.key),
+                                                   .value = sj_item_byte(codecs.value)}};
+    if (!take_codecs(&list, codecs.key, codecs.value))
         return sj_error(SJ_EINVAL, "a list has a codec for its values or one for its keys");
-    int error = sj_heap_alloc(segment, sizeof *block, (void **)&block);
+    int error = sj_structure_serial(&fresh.first.serial);
+    if (error == SJ_OK)
+        error = sj_heap_alloc(segment, sizeof *block, (void **)&block);
     if (error != SJ_OK)
         return error;
-    struct sj_list_head fresh = {.kind = SJ_KIND_LIST, .key = key, .value = value};
     sj_copy(block, &fresh, sizeof fresh);
     *head = list_address(block);
     return SJ_OK;
@@ -58,7 +50,11 @@ int sj_list_open(struct sj_segment *segment, uint64_t head, struct sj_list *list
 {
     struct sj_list_head *block = sj_segment_block(segment, head, sizeof *block, SJ_KIND_LIST);
     *list = (struct sj_list){.segment = segment, .head = block};
-    if (block == NULL || !read_kinds(block->key, block->value, list) ||
+    if (block == NULL || !sj_item_byte_is_sound(block->first.key) ||
+        !sj_item_byte_is_sound(block->first.value) ||
+        !take_codecs(list, sj_item_byte_codec(block->first.key),
+                     sj_item_byte_codec(block->first.value)) ||
+        block->first.value != sj_item_byte(sj_item_byte_codec(block->first.value)) ||
         block->height > SJ_LIST_HEIGHT_MAX || (block->top == 0) != (block->count == 0))
         return sj_segment_damaged(segment, head, "the head of a list");
     return SJ_OK;

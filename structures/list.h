@@ -15,6 +15,7 @@
 #define SJ_STRUCTURES_LIST_H
 
 #include "persistence/heap.h"
+#include "structures/codec.h"
 #include "structures/entry.h"
 #include "structures/list_layout.h"
 
@@ -38,9 +39,9 @@ struct sj_list {
     struct sj_list_hint hint;
 };
 
-/* Makes an empty list, in the plan of an operation that the caller has begun. The item bytes are as
- * in the head: one of them has no codec. SJ_EINVAL, SJ_EFULL. */
-SJ_API int sj_list_create(struct sj_segment *segment, uint8_t key, uint8_t value, uint64_t *head);
+/* Makes an empty list, in the plan of an operation that the caller has begun: one whose key codec
+ * is none, or a sorted one, whose value codec is none. SJ_EINVAL, SJ_EFULL, SJ_EIO. */
+SJ_API int sj_list_create(struct sj_segment *segment, struct sj_codecs codecs, uint64_t *head);
 
 /* Opens the list whose head is at `head`. SJ_ECORRUPT. */
 SJ_API int sj_list_open(struct sj_segment *segment, uint64_t head, struct sj_list *list);
@@ -107,5 +108,8 @@ SJ_API int sj_list_add(struct sj_list *list, const struct sj_key *key);
  * the heap (see sj_heap_check), its head included. SJ_ECORRUPT with the place.
  */
 SJ_API int sj_list_check(const struct sj_list *list, sj_heap_visit *visit, void *context);
+
+/* The list as one of the structures (structure.h). */
+extern const struct sj_structure_type sj_list_type;
 
 #endif

@@ -30,17 +30,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "persistence/media_layout.h"
+#include "structures/structure_layout.h"
 
 #define SJ_LIST_LEAF_SLOTS 510
 #define SJ_LIST_FANOUT     127
 #define SJ_LIST_HEIGHT_MAX 12
 
 struct sj_list_head {
-    uint16_t kind;   /* SJ_KIND_LIST */
-    uint8_t key;     /* bit 0: enum sj_item_kind; bits 1–6: codec, 0 for none; bit 7: shared */
-    uint8_t value;   /* the same, but bit 7 */
-    uint32_t serial; /* random, not 0 */
+    struct sj_structure_head first; /* SJ_KIND_LIST */
     uint64_t count;
     uint64_t top; /* inner node, or the lone leaf; 0: the list is empty */
     uint64_t height;
@@ -58,9 +55,6 @@ struct sj_list_inner {
 };
 
 _Static_assert(sizeof(struct sj_list_head) == 32, "media");
-_Static_assert(offsetof(struct sj_list_head, key) == 2, "media");
-_Static_assert(offsetof(struct sj_list_head, value) == 3, "media");
-_Static_assert(offsetof(struct sj_list_head, serial) == 4, "media");
 _Static_assert(offsetof(struct sj_list_head, count) == 8, "media");
 _Static_assert(offsetof(struct sj_list_head, top) == 16, "media");
 _Static_assert(offsetof(struct sj_list_head, height) == 24, "media");

@@ -11,11 +11,13 @@
 #include "persistence/tx.h"
 #include "structures/btree.h"
 #include "structures/hashmap.h"
+#include "structures/list.h"
 #include "structures/reference.h"
 
 static const struct sj_structure_type *const types[] = {
     &sj_btree_type,
     &sj_hashmap_type,
+    &sj_list_type,
 };
 
 const struct sj_structure_type *sj_structure_type_of(uint16_t kind)

@@ -16,13 +16,11 @@
 #define MODEL_MAX 100000
 #define DEPTH_MAX 4
 
-/* The item bytes of a head: lists of ints and of bytes, sorted lists of ints and of bytes. */
-#define ITEM_INT   (1 << 1 | SJ_ITEM_WORD)
-#define ITEM_BYTES (3 << 1 | SJ_ITEM_BYTES)
-
-static const struct {
-    uint8_t key, value;
-} all_kinds[] = {{0, ITEM_INT}, {0, ITEM_BYTES}, {ITEM_INT, 0}, {ITEM_BYTES, 0}};
+/* Lists of ints and of bytes, sorted lists of ints and of bytes. */
+static const struct sj_codecs all_kinds[] = {{SJ_CODEC_NONE, SJ_CODEC_INT},
+                                             {SJ_CODEC_NONE, SJ_CODEC_BYTES},
+                                             {SJ_CODEC_INT, SJ_CODEC_NONE},
+                                             {SJ_CODEC_BYTES, SJ_CODEC_NONE}};
 
 /* ------------------------------------------------------------------ items of numbers */
 
@@ -92,7 +90,7 @@ static inline void new_list(struct sj_segment *segment, uint32_t kind)
     test.sorted = kind >= 2;
     test.spread = 100000;
     CHECK_OK(sj_tx_op_begin(segment));
-    CHECK_OK(sj_list_create(segment, all_kinds[kind].key, all_kinds[kind].value, &head));
+    CHECK_OK(sj_list_create(segment, all_kinds[kind], &head));
     sj_tx_ready(segment);
     CHECK_OK(sj_tx_op_commit(segment));
     CHECK_OK(sj_list_open(segment, head, &test.list));

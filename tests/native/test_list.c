@@ -137,9 +137,9 @@ static void arguments(struct sj_segment *segment)
     static const struct sj_item nothing;
     uint64_t head;
     CHECK_OK(sj_tx_op_begin(segment));
-    CHECK(sj_list_create(segment, 0, 0, &head) == SJ_EINVAL);
-    CHECK(sj_list_create(segment, ITEM_INT, ITEM_INT, &head) == SJ_EINVAL);
-    CHECK(sj_list_create(segment, 0, 9 << 1 | 1, &head) == SJ_EINVAL);
+    CHECK(sj_list_create(segment, (struct sj_codecs){0}, &head) == SJ_EINVAL);
+    CHECK(sj_list_create(segment, (struct sj_codecs){1, 1}, &head) == SJ_EINVAL);
+    CHECK(sj_list_create(segment, (struct sj_codecs){0, 9}, &head) == SJ_EINVAL);
     CHECK(sj_tx_op_abort(segment, SJ_EINVAL) == SJ_EINVAL);
     new_list(segment, 0);
     CHECK(sj_list_insert(&test.list, 1, &nothing) == SJ_EINVAL);
