@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_deque_crash.c: a process dies before every store of a deque's changes (a -DSJ_SEAM build).
+ *
+ * Each change is tried again and again from the same state, each time dying one store later,
+ * until it comes to its end. After recovery the deque must be as it was before the change or as
+ * after it, sound, and no block may be lost. Of long changes the later stores are sampled.
+ */
+#include "deque_world.h"
+
+#ifndef SJ_SEAM
+
+int main(void)
+{
+    printf("needs -DSJ_SEAM\n");
+    return 77; /* skipped */
+}
+
+#else
+
+#define EXACT  200 /* stores that are tried one by one */
+#define STRIDE 60  /* of later ones about one in 30 */
+
+struct crash {
+    struct world *world;
+    void (*change)(struct world *world);
+};
+
+static uint8_t *image; /* the segment before the change */
+static uint64_t image_bytes;
+
+static void image_take(const struct sj_segment *segment)
+{
+    image_bytes = sj_segment_committed(segment);
+    image = realloc(image, image_bytes);
+    CHECK(image != NULL);
+    memcpy(image, segment->base, image_bytes);
+}
+
+/* Puts the old bytes back; only what differs, and not that the file has grown. */
+static void image_restore(struct sj_segment *segment)
+{
+    uint64_t committed = sj_segment_committed(segment);
+    for (uint64_t at = 0; at < image_bytes; at += SJ_PAGE)
+        if (memcmp(segment->base + at, image + at, SJ_PAGE) != 0)
+            memcpy(segment->base + at, image + at, SJ_PAGE);
+    segment->root_page->committed = committed;
+    sj_tx_forget(segment);
+}
+
+static void body(void *context)
+{
+    struct crash *crash = context;
+    crash->change(crash->world);
+}
+
+static void dies_at_every_store(const char *name, struct world *world,
+                                void (*change)(struct world *world))
+{
+    static struct items before, after;
+    uint64_t stores = 0, crashes = 0, earlier = 0;
+    struct crash crash = {world, change};
+    before = world->items;
+    image_take(world->segment);
+    change(world);
+    world_check(world);
+    after = world->items;
+    image_restore(world->segment);
+    world->items = before;
+    while (test_crash_at(stores, body, &crash)) {
+        sj_tx_forget(world->segment);
+        CHECK_OK(sj_segment_recover(world->segment));
+        bool old = world_has(world, &before);
+        CHECK(old || world_has(world, &after));
+        earlier += old;
+        crashes++;
+        world_check_blocks(world);
+        image_restore(world->segment);
+        stores += stores < EXACT ? 1 : 1 + test_below(STRIDE);
+    }
+    CHECK(earlier > 0);
+    printf("%s: %" PRIu64 " stores, %" PRIu64 " crashes, %" PRIu64 " rolled back\n", name, stores,
+           crashes, earlier);
+    image_restore(world->segment);
+    change(world); /* for the next test to go on from */
+    world_check(world);
+}
+
+/* ------------------------------------------------------------------ changes */
+
+static void append(struct world *world)
+{
+    world_extend(world, SJ_RIGHT, 1);
+}
+
+static void append_left(struct world *world)
+{
+    world_extend(world, SJ_LEFT, 1);
+}
+
+static void extend(struct world *world)
+{
+    world_extend(world, SJ_RIGHT, 100);
+}
+
+static void extend_left(struct world *world)
+{
+    world_extend(world, SJ_LEFT, 70);
+}
+
+static void pop(struct world *world)
+{
+    world_remove(world, SJ_RIGHT, 1);
+}
+
+static void pop_left(struct world *world)
+{
+    world_remove(world, SJ_LEFT, 1);
+}
+
+static void pop_many(struct world *world)
+{
+    world_remove(world, SJ_LEFT, 130);
+}
+
+static void rotate(struct world *world)
+{
+    world_rotate(world, SJ_LEFT, 75);
+}
+
+static void insert(struct world *world)
+{
+    world_insert(world, 65);
+}
+
+static void delete(struct world *world)
+{
+    world_delete(world, world->items.count - 66);
+}
+
+static void set(struct world *world)
+{
+    world_set(world, 20);
+}
+
+static void reverse(struct world *world)
+{
+    world_reverse(world);
+}
+
+static void clear(struct world *world)
+{
+    world_clear(world);
+}
+
+/* A transaction that stores to slots which it has left, and undoes a part. */
+static void transact(struct world *world)
+{
+    world_begin(world);
+    world_remove(world, SJ_RIGHT, 70);
+    world_extend(world, SJ_RIGHT, 20);
+    world_remove(world, SJ_LEFT, 5);
+    world_extend(world, SJ_LEFT, 8);
+    world_begin(world);
+    world_remove(world, SJ_RIGHT, 30);
+    world_extend(world, SJ_RIGHT, 90);
+    world_rotate(world, SJ_RIGHT, 70);
+    world_insert(world, 3);
+    world_end(world, false);
+    world_delete(world, 9);
+    world_rotate(world, SJ_LEFT, 3);
+    world_end(world, true);
+}
+
+static void changing(enum sj_item_kind value, uint64_t limit)
+{
+    struct world *world = world_make("changing", value, limit);
+    dies_at_every_store("first append", world, append);
+    dies_at_every_store("last pop", world, pop);
+    dies_at_every_store("extend", world, extend);
+    dies_at_every_store("extend left", world, extend_left);
+    dies_at_every_store("append left", world, append_left);
+    for (uint32_t i = 0; i < 3; i++)
+        dies_at_every_store("pop left", world, pop_left);
+    dies_at_every_store("rotate", world, rotate);
+    dies_at_every_store("set", world, set);
+    if (world->items.count < limit)
+        dies_at_every_store("insert", world, insert);
+    dies_at_every_store("delete", world, delete);
+    dies_at_every_store("reverse", world, reverse);
+    dies_at_every_store("pop", world, pop);
+    dies_at_every_store("transaction", world, transact);
+    dies_at_every_store("extend", world, extend);
+    dies_at_every_store("pop many", world, pop_many);
+    dies_at_every_store("clear", world, clear);
+    world_drop(world, "changing");
+}
+
+int main(void)
+{
+    test_begin();
+    changing(SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    changing(SJ_ITEM_BYTES, SJ_DEQUE_UNLIMITED);
+    changing(SJ_ITEM_BYTES, 140);
+    free(image);
+    printf("ok\n");
+    return 0;
+}
+
+#endif
