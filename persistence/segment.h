@@ -33,6 +33,12 @@ struct sj_page_hints {
     uint64_t page; /* the head of a run, or free */
 };
 
+/* Who is to be woken when the lock is given back (spacejmp/bell.h), for all that was changed. */
+struct sj_bells {
+    uint32_t rung;  /* a bit for each bell */
+    uint32_t wakes; /* how many at each of them */
+};
+
 struct sj_guard_range;
 struct sj_sums;
 struct sj_wal;
@@ -45,6 +51,7 @@ struct sj_segment {
     struct sj_wal *wal; /* of a `wal` domain, else NULL; then `fd` is the working image */
     bool damaged;       /* the file has lost bytes; never unset (loss.h) */
     struct sj_tx tx;    /* this process's transaction */
+    struct sj_bells bells;
     uint64_t reserved;
     uint64_t meta_bytes;  /* the fixed part: superblocks to chunk directory */
     uint64_t heap;        /* where blocks begin, behind it; or SJ_TOUCH_WATCHED (touch.h) */

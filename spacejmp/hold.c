@@ -24,6 +24,11 @@ struct sj_space *sj_current(void)
     return sj_me == NULL || sj_me->top == NULL ? NULL : sj_me->top->space;
 }
 
+bool sj_hold_any(void)
+{
+    return sj_me != NULL && sj_me->top != NULL && sj_me->top->kind != SJ_HOLD_OF_PROCESS;
+}
+
 struct sj_hold *sj_find_hold(const struct sj_space *space)
 {
     if (sj_me == NULL || sj_me->top == NULL)
@@ -190,7 +195,7 @@ void sj_give_lock(const struct sj_hold *taken)
 {
     struct sj_lock *lock = taken->space->lock;
     if (taken->mode == SJ_HOLD_WRITE) {
-        sj_lock_write_leave(lock);
+        sj_let_in(taken->space);
         return;
     }
     sj_lock_read_leave(lock, taken->slot);
@@ -379,7 +384,7 @@ int sj_leave_write(struct sj_space *space, uint64_t *position)
     }
     if (segment->wal != NULL)
         *position = sj_wal_take_unacknowledged(segment);
-    sj_lock_write_leave(space->lock);
+    sj_let_in(space);
     return SJ_OK;
 }
 
@@ -441,7 +446,7 @@ static inline int give_back(struct sj_space *space, const struct sj_hold *top)
     }
     if (SJ_UNLIKELY(space->segment->tx.depth > 0 || space->segment->wal != NULL))
         return leave_write_slowly(space);
-    sj_lock_write_leave(space->lock);
+    sj_let_in(space);
     return SJ_OK;
 }
 

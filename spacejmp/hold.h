@@ -49,6 +49,9 @@ SJ_API int sj_leave(struct sj_space *space);
 /* Brings the current space home, if it is not. Errors of sj_park_home (park.h). */
 SJ_API int sj_return(const struct sj_wait *wait);
 
+/* Whether the calling thread is inside of anything. */
+bool sj_hold_any(void);
+
 /* Whether a thread of this process is inside of the space, when its lock cannot tell any more. */
 bool sj_holds_any(const struct sj_space *space);
 

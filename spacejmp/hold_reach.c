@@ -164,7 +164,7 @@ static int leave_part(struct sj_hold *part)
     if (part->mode == SJ_HOLD_WRITE) {
         if (SJ_LIKELY(!damaged && space->segment->tx.depth == 0 && space->segment->wal == NULL)) {
             part->position = 0;
-            sj_lock_write_leave(space->lock);
+            sj_let_in(space);
             return SJ_OK;
         }
         uint64_t position;

@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "spacejmp/bell.h"
 #include "spacejmp/hold.h"
 #include "spacejmp/reach.h"
 
@@ -168,6 +169,18 @@ void sj_give_lock(const struct sj_hold *taken);
  * is open. `*position`: what the disk has yet to acknowledge, 0: nothing. SJ_EDAMAGED.
  */
 int sj_leave_write(struct sj_space *space, uint64_t *position);
+
+/* Lets the next one in, and rings the bells that are to be rung then. */
+static inline void sj_let_in(struct sj_space *space)
+{
+    struct sj_bells *bells = &space->segment->bells, rung = *bells;
+    struct sj_lock *lock = space->lock;
+    if (SJ_UNLIKELY(rung.rung != 0))
+        *bells = (struct sj_bells){0};
+    sj_lock_write_leave(lock);
+    if (SJ_UNLIKELY(rung.rung != 0))
+        sj_bells_ring(lock, rung);
+}
 
 /* Ends all holds of a thread that ends. */
 void sj_leave_all(struct sj_thread *thread);

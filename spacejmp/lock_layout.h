@@ -6,6 +6,7 @@
  *
  *   0      header: magic, version, boot id          set once, under an exclusive OFD lock
  *   128    writer: robust mutex, flag, change count
+ *   2048   bells: one cache line each, for those who wait until something has been changed (bell.h)
  *   4096   slots: one cache line each; a reader announces itself in its own
  *
  * OFD locks on bytes beyond the file tell who is alive: byte SJ_LOCK_PRESENCE is locked shared by
@@ -23,6 +24,7 @@
 #define SJ_LOCK_MAGIC    0x004b434f4c4a5300ull
 #define SJ_LOCK_VERSION  1u
 #define SJ_LOCK_SLOTS    960u
+#define SJ_LOCK_BELLS    32u
 #define SJ_LOCK_PRESENCE (1l << 40)
 #define SJ_LOCK_CLOSING  (SJ_LOCK_PRESENCE - 1)
 #define SJ_LOCK_SLOT0    (SJ_LOCK_PRESENCE + 1)
@@ -32,6 +34,15 @@ struct sj_lock_slot {
     uint64_t taken;   /* 1 while a thread has it; its process holds the slot's OFD lock */
     uint8_t zero[48];
 };
+
+struct sj_lock_bell {
+    uint32_t rings; /* futex: how often it was rung */
+    uint32_t armed; /* bit 0: somebody may be waiting; above it, how often somebody said so */
+    uint32_t user;  /* whose it is: who has waited here, SJ_LOCK_BELL_MIXED when several have */
+    uint8_t zero[52];
+};
+
+#define SJ_LOCK_BELL_MIXED UINT32_MAX
 
 struct sj_lock_page {
     uint64_t magic;
@@ -48,7 +59,8 @@ struct sj_lock_page {
     uint32_t slots_used; /* slots at or after this one were never taken */
     uint32_t zero2;
     uint64_t changes; /* rises with every change, only under the mutex */
-    uint8_t zero3[4096 - 128 - 64 - 32];
+    uint8_t zero3[2048 - 128 - 64 - 32];
+    struct sj_lock_bell bell[SJ_LOCK_BELLS];
     struct sj_lock_slot slot[SJ_LOCK_SLOTS];
 };
 
@@ -56,6 +68,8 @@ _Static_assert(sizeof(pthread_mutex_t) <= 64, "the mutex has a cache line");
 _Static_assert(sizeof(struct sj_lock_slot) == 64, "a slot is a cache line");
 _Static_assert(offsetof(struct sj_lock_page, mutex) == 128, "lock file");
 _Static_assert(offsetof(struct sj_lock_page, writer) == 192, "lock file");
+_Static_assert(sizeof(struct sj_lock_bell) == 64, "a bell is a cache line");
+_Static_assert(offsetof(struct sj_lock_page, bell) == 2048, "lock file");
 _Static_assert(offsetof(struct sj_lock_page, slot) == 4096, "lock file");
 _Static_assert(sizeof(struct sj_lock_page) == 4096 + 64 * SJ_LOCK_SLOTS, "lock file");
 

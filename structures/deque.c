@@ -15,31 +15,18 @@
  */
 #include "structures/deque.h"
 
-#include <errno.h>
-#include <sys/random.h>
-
 #include "structures/deque_ends.h"
+#include "structures/structure.h"
 
 static const struct sj_key no_key;
 
 /* ------------------------------------------------------------------ create, open */
 
-static int make_serial(uint32_t *serial)
-{
-    ssize_t got;
-    do
-        got = getrandom(serial, sizeof(*serial), 0);
-    while ((got < 0 && errno == EINTR) || (got == sizeof(*serial) && *serial == 0));
-    if (got != (ssize_t)sizeof(*serial))
-        return sj_error(SJ_EIO, "getrandom: %s", strerror(errno));
-    return SJ_OK;
-}
-
 int sj_deque_create(struct sj_segment *segment, const struct sj_deque_spec *spec, uint64_t *at)
 {
     struct sj_deque_head *head;
     uint32_t serial = 0;
-    int error = make_serial(&serial);
+    int error = sj_structure_serial(&serial);
     if (error == SJ_OK)
         error = sj_heap_alloc(segment, sizeof(*head), (void **)&head);
     if (error != SJ_OK)
@@ -61,10 +48,27 @@ int sj_deque_open(struct sj_segment *segment, uint64_t at, struct sj_deque *dequ
         head = sj_segment_block(segment, at, sizeof(*head), SJ_KIND_QUEUE);
     if (head == NULL)
         return sj_segment_damaged(segment, at, "the head of a deque");
-    enum sj_item_kind value = (enum sj_item_kind)(head->node.count >> 8 & 1);
-    *deque = (struct sj_deque){segment, head, {SJ_ITEM_WORD, value}};
+    uint8_t key = head->node.count & 0xff, value = head->node.count >> 8;
+    if ((key & ~SJ_ITEM_SHARED) != 0 || !sj_item_byte_is_sound(value) || head->node.aux == 0)
+        return sj_segment_damaged(segment, at, "the kinds of a deque's items, and its serial");
+    *deque = (struct sj_deque){segment, head, {SJ_ITEM_WORD, sj_item_byte_kind(value)}};
     struct deque_ends ends;
     return deque_ends_load(deque, &ends);
+}
+
+int sj_deque_set_limit(struct sj_deque *deque, uint64_t limit)
+{
+    if (sj_deque_count(deque) > limit)
+        return sj_error(SJ_EINVAL, "the deque has more items than that");
+    int error = sj_tx_op_begin(deque->segment);
+    if (error != SJ_OK)
+        return error;
+    error = sj_tx_node_word(deque->segment, &deque->head->node, sizeof(*deque->head),
+                            &deque->head->limit, limit);
+    if (error != SJ_OK)
+        return sj_tx_op_abort(deque->segment, error);
+    sj_tx_ready(deque->segment);
+    return sj_tx_op_commit(deque->segment);
 }
 
 /* ------------------------------------------------------------------ get, set */

@@ -33,6 +33,10 @@ struct sj_deque_spec {
     uint64_t limit;    /* how many items there may be, or SJ_DEQUE_UNLIMITED */
 };
 
+struct sj_structure_type;
+extern const struct sj_structure_type sj_deque_type; /* structure.h */
+extern const struct sj_structure_type sj_queue_type;
+
 /* Makes an empty one; in the plan of an operation that the caller has begun. SJ_EFULL, SJ_ENOMEM;
  * SJ_EIO when the system gives no random serial. */
 SJ_API int sj_deque_create(struct sj_segment *segment, const struct sj_deque_spec *spec,
@@ -50,6 +54,9 @@ static inline uint64_t sj_deque_limit(const struct sj_deque *deque)
 {
     return deque->head->limit;
 }
+
+/* Sets the limit of a deque that has no more items than that, as a whole operation. */
+SJ_API int sj_deque_set_limit(struct sj_deque *deque, uint64_t limit);
 
 /* SJ_ENOTFOUND, SJ_ECORRUPT. */
 SJ_API int sj_deque_get(const struct sj_deque *deque, uint64_t index, struct sj_value *value);

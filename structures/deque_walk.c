@@ -12,6 +12,8 @@
  * values are words.
  */
 #include "structures/deque_ends.h"
+#include "structures/item_byte.h"
+#include "structures/queue.h"
 
 /* ------------------------------------------------------------------ read */
 
@@ -121,7 +123,7 @@ int sj_deque_check(const struct sj_deque *deque, sj_heap_visit *visit, void *con
 {
     struct checking checking = {visit, context};
     const struct sj_deque_head *head = deque->head;
-    if ((head->node.count >> 8 & 1) != deque->kinds.value || head->node.aux == 0)
+    if (sj_item_byte_kind((uint8_t)(head->node.count >> 8)) != deque->kinds.value)
         return sj_segment_damaged(deque->segment, (uintptr_t)head, "the kinds of a deque's items");
     if (sj_deque_count(deque) > head->limit)
         return sj_segment_damaged(deque->segment, (uintptr_t)&head->limit,
@@ -166,6 +168,8 @@ int sj_deque_clear(struct sj_deque *deque)
 
 int sj_deque_destroy(struct sj_deque *deque)
 {
+    if (deque->head->node.kind == SJ_KIND_QUEUE)
+        sj_queue_wake_all(deque);
     int error = walk(deque, free_chunk, NULL);
     return error != SJ_OK ? error : sj_heap_free(deque->segment, (uintptr_t)deque->head);
 }

@@ -10,14 +10,17 @@
 #include "persistence/log.h"
 #include "persistence/tx.h"
 #include "structures/btree.h"
+#include "structures/deque.h"
 #include "structures/hashmap.h"
 #include "structures/list.h"
 #include "structures/reference.h"
 
 static const struct sj_structure_type *const types[] = {
     &sj_btree_type,
+    &sj_deque_type,
     &sj_hashmap_type,
     &sj_list_type,
+    &sj_queue_type,
 };
 
 const struct sj_structure_type *sj_structure_type_of(uint16_t kind)

@@ -167,7 +167,6 @@ static void every_field_is_checked(enum sj_item_kind kind)
     is_found(&head->state, 8, state | 0xffffull << 48);
     is_found(&head->state, 8, 0);
     is_found(&head->limit, 8, 299);
-    is_found(&head->node.aux, 4, 0);
     is_found(&head->node.count, 2, (kind ^ 1u) << 8);
     for (uint32_t i = 0; i < 2; i++) {
         uint64_t *pointer = i == 0 ? &head->first : &head->last;
@@ -214,6 +213,15 @@ static void the_head_is_checked_when_it_is_opened(void)
     world->deque.head->state += 1;
     CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
     world->deque.head->state -= 1;
+    uint32_t serial = world->deque.head->node.aux;
+    world->deque.head->node.aux = 0;
+    CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
+    world->deque.head->node.aux = serial;
+    world->deque.head->node.count ^= 1;
+    CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
+    world->deque.head->node.count ^= 1 | 8 << 8;
+    CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
+    world->deque.head->node.count ^= 8 << 8;
     CHECK_OK(sj_deque_open(world->segment, head, &other));
     world_drop(world, "head");
 }
