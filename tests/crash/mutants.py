@@ -41,6 +41,7 @@ SECONDS_MAX = {
     "wal_crash": 90,
     "wal_kill": 90,
     "btree_crash": 60,
+    "catalog_crash": 90,
 }
 SECONDS_MAX_ELSE = 30
 NO_END = "no end"
@@ -68,6 +69,7 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ("/lock", None, tests("lock")),
     ("group", None, (*tests("group group_doubt"), GROUP)),
     ("/clone", None, tests("clone private")),
+    ("catalog_vas_clone", None, (("catalog_crash", "vas_clone"), *tests("catalog_crash"))),
     ("/segment_move", None, tests("private")),
     ("wal_sums", None, tests("wal_sums sums_crash")),
     ("wal_", True, tests("wal_damage wal_crash wal_sums")),
@@ -115,7 +117,9 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ),
 )
 PROGRAMS = (
-    *tests("btree btree_crash btree_damage clone damage dax entry explore fences group"),
+    *tests(
+        "btree btree_crash btree_damage catalog_crash clone damage dax entry explore fences group"
+    ),
     *tests("group_doubt hashmap hashmap_crash hashmap_damage heap hostile lock log_damage private"),
     *tests("segment sums sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
 )

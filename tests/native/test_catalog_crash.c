@@ -5,111 +5,10 @@
  * next one, nothing is left over, and who has the VAS attached sees what counts. And the order in
  * which things are synced.
  */
-#include "harness.h"
-
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <sys/file.h>
-#include <sys/random.h>
-#include <sys/stat.h>
+#include "catalog_calls.h"
 
 #include "spacejmp/files.h"
 #include "spacejmp/names.h"
-
-/* ------------------------------------------------------------------ system calls */
-
-enum { PASS, FAIL, FAIL_ONWARDS, DIE, NOTE };
-
-static int action = PASS;
-static int failure;      /* the error number */
-static long calls, turn; /* calls so far; which one it is */
-static char journal[4096];
-
-/* "seg/genes.seg" of a path in the home; of a hidden file what it is alone. */
-static void note(const char *call, const char *path)
-{
-    size_t length = strlen(journal), home = strlen(test_directory);
-    const char *below = strncmp(path, test_directory, home) == 0 ? path + home + 1 : path;
-    const char *name = strrchr(below, '/');
-    int bytes = (int)strlen(below);
-    if (name != NULL && name[1] == '.')
-        bytes = (int)(name + 1 + strcspn(name + 1, "-") - below);
-    snprintf(journal + length, sizeof journal - length, "%s %.*s\n", call, bytes, below);
-}
-
-static bool fails(void)
-{
-    if (action != FAIL && action != FAIL_ONWARDS && action != DIE)
-        return false;
-    long now = calls++;
-    if (action == DIE && now == turn)
-        _exit(77);
-    errno = failure;
-    return action != DIE && (now == turn || (action == FAIL_ONWARDS && now > turn));
-}
-
-#define WRAP(type, name, parameters, arguments, none, noted)                                       \
-    type __real_##name parameters;                                                                 \
-    type __wrap_##name parameters;                                                                 \
-    type __wrap_##name parameters                                                                  \
-    {                                                                                              \
-        if (fails())                                                                               \
-            return none;                                                                           \
-        if (action == NOTE)                                                                        \
-            noted;                                                                                 \
-        return __real_##name arguments;                                                            \
-    }
-
-static void note_fd(int fd)
-{
-    char link[64], path[4096] = "";
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    CHECK(readlink(link, path, sizeof path - 1) > 0);
-    note("fsync", path);
-}
-
-WRAP(int, rename, (const char *from, const char *to), (from, to), -1, note("rename", to))
-WRAP(int, unlink, (const char *path), (path), -1, note("unlink", path))
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, note("mkdir", path))
-WRAP(int, linkat, (int a, const char *from, int b, const char *to, int flags),
-     (a, from, b, to, flags), -1, note("link", to))
-WRAP(int, fsync, (int fd), (fd), -1, note_fd(fd))
-WRAP(ssize_t, write, (int fd, const void *data, size_t bytes), (fd, data, bytes), -1, (void)0)
-WRAP(ssize_t, read, (int fd, void *data, size_t bytes), (fd, data, bytes), -1, (void)0)
-WRAP(ssize_t, pread64, (int fd, void *data, size_t bytes, off_t at), (fd, data, bytes, at), -1,
-     (void)0)
-WRAP(ssize_t, pwrite64, (int fd, const void *data, size_t bytes, off_t at), (fd, data, bytes, at),
-     -1, (void)0)
-WRAP(int, fallocate64, (int fd, int mode, off_t at, off_t bytes), (fd, mode, at, bytes), -1,
-     (void)0)
-WRAP(int, lstat64, (const char *path, struct stat *status), (path, status), -1, (void)0)
-WRAP(int, stat64, (const char *path, struct stat *status), (path, status), -1, (void)0)
-WRAP(int, fstat64, (int fd, struct stat *status), (fd, status), -1, (void)0)
-WRAP(DIR *, opendir, (const char *path), (path), NULL, (void)0)
-WRAP(int, flock, (int fd, int operation), (fd, operation), -1, (void)0)
-WRAP(ssize_t, getrandom, (void *data, size_t bytes, unsigned flags), (data, bytes, flags), -1,
-     (void)0)
-
-static bool no_unnamed_files;
-
-int __real_open64(const char *path, int flags, ...);
-int __wrap_open64(const char *path, int flags, ...);
-
-int __wrap_open64(const char *path, int flags, ...)
-{
-    va_list rest;
-    va_start(rest, flags);
-    bool makes = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
-    mode_t mode = makes ? va_arg(rest, mode_t) : 0;
-    va_end(rest);
-    if (no_unnamed_files && (flags & O_TMPFILE) == O_TMPFILE) {
-        errno = EOPNOTSUPP;
-        return -1;
-    }
-    return fails() ? -1 : __real_open64(path, flags, mode);
-}
 
 /* ------------------------------------------------------------------ changes */
 
@@ -346,6 +245,7 @@ static bool run_once(const struct change *change, int how, int number, long k, u
     prepare(change->has_genes);
     CHECK_OK(sj_catalog_source(&catalog, &panel, &source));
     uint64_t generation = *source.generation, before = state();
+    int files_before = files(true);
     CHECK_OK(source.read(source.context, &contents));
     free(contents.part);
     int error = SJ_OK, status = 0;
@@ -371,6 +271,7 @@ static bool run_once(const struct change *change, int how, int number, long k, u
     CHECK(now == before || now == after || nothing);
     CHECK(error != SJ_OK || more || now == after);
     CHECK(error == SJ_OK || !change->makes || how == FAIL_ONWARDS || now == before);
+    CHECK(error == SJ_OK || !change->makes || how != FAIL || files(true) == files_before);
     check_source(&source, generation, contents.count);
     source.close(source.context);
     if (now == before && !nothing)
@@ -476,6 +377,100 @@ static void test_each_step_is_synced_before_the_next(void)
     CHECK(steps != NULL && strcmp(steps, expected) == 0);
 }
 
+/* What is going to be is durable before the first segment has its name, and all segments are before
+ * the VAS has its own. */
+static void test_a_clone_of_a_vas_is_announced_and_then_made(void)
+{
+    const char *orders[][2] = {{"reads", "index"}, {"index", "reads"}};
+    char expected[2048];
+    bool found = false;
+    prepare(false);
+    action = NOTE;
+    journal[0] = '\0';
+    CHECK_OK(change_vas_clone());
+    action = PASS;
+    const char *steps = strstr(journal, "fsync vas/.new");
+    CHECK(steps != NULL);
+    for (int i = 0; i < 2; i++) {
+        size_t length = (size_t)snprintf(expected, sizeof expected,
+                                         "fsync vas/.new\nrename vas/.cloning\nfsync vas\n");
+        for (int j = 0; j < 2; j++)
+            length += (size_t)snprintf(expected + length, sizeof expected - length,
+                                       "unlink seg/other.%s.seg.sum\nlink seg/other.%s.seg\n"
+                                       "link seg/other.%s.seg.sum\nfsync seg\n",
+                                       orders[i][j], orders[i][j], orders[i][j]);
+        snprintf(expected + length, sizeof expected - length, "rename vas/other.vas\nfsync vas\n");
+        found = found || strcmp(steps, expected) == 0;
+    }
+    CHECK(found);
+}
+
+/* A process that dies before that call; false: there are fewer. */
+static bool dies_in(int (*act)(void), long k)
+{
+    int status;
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        calls = 0;
+        turn = k;
+        action = DIE;
+        (void)act();
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 0);
+    return WEXITSTATUS(status) == 77;
+}
+
+static int tidy(void)
+{
+    return sj_catalog_tidy(&catalog);
+}
+
+/* What was announced is removed, the announcement last; what has such a name by now is not. */
+static void test_a_clone_of_a_vas_that_was_begun_is_undone(void)
+{
+    static const char *const names[] = {"other.reads", "other.index"};
+    const char *linked = NULL, *missing = NULL;
+    char path[PATH_MAX];
+    struct sj_segment_info info, found;
+    long k = 0;
+    for (; linked == NULL; k++) {
+        prepare(false);
+        CHECK(dies_in(change_vas_clone, k));
+        for (int i = 0; i < 2; i++)
+            if (sj_catalog_seg_find(&catalog, names[i], &info) == SJ_OK) {
+                linked = names[i];
+                missing = names[1 - i];
+            }
+    }
+    struct sj_segment_spec spec = {missing, SJ_ARENA_FIRST, SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
+    sj_home_segment(test_directory, missing, path);
+    CHECK_OK(sj_segment_create(path, &spec)); /* by somebody who knows no catalog */
+    CHECK_OK(sj_segment_inspect(path, &info));
+    action = NOTE;
+    journal[0] = '\0';
+    CHECK_OK(sj_catalog_tidy(&catalog));
+    action = PASS;
+    CHECK(strstr(journal, "unlink seg/.removed\nfsync seg\nunlink vas/.cloning\nfsync vas\n"));
+    CHECK(sj_catalog_seg_find(&catalog, linked, &found) == SJ_ENOTFOUND);
+    CHECK_OK(sj_catalog_seg_find(&catalog, missing, &found));
+    CHECK(memcmp(found.uuid, info.uuid, sizeof info.uuid) == 0);
+
+    /* Who undoes it may die too. */
+    bool more = true;
+    for (long at = 0; more; at++) {
+        prepare(false);
+        int files_before = files(true);
+        CHECK(dies_in(change_vas_clone, k - 1));
+        more = dies_in(tidy, at);
+        CHECK_OK(tidy());
+        CHECK(files(true) == files_before);
+    }
+}
+
 static void test_new_directories_are_synced(void)
 {
     char home[128];
@@ -489,14 +484,18 @@ static void test_new_directories_are_synced(void)
                           "fsync new\n") != NULL);
 }
 
-int main(void)
+/* With a name: only that change. */
+int main(int argc, char **argv)
 {
     test_begin();
     catalog = (struct sj_catalog){test_directory, {.timeout_s = 5.0}};
     test_each_step_is_synced_before_the_next();
     test_new_directories_are_synced();
+    test_a_clone_of_a_vas_is_announced_and_then_made();
+    test_a_clone_of_a_vas_that_was_begun_is_undone();
     test_copies_that_were_cleared_away_are_made_again();
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
-        test_each_call(&changes[i]);
+        if (argc < 2 || strcmp(argv[1], changes[i].name) == 0)
+            test_each_call(&changes[i]);
     return 0;
 }
