@@ -40,9 +40,10 @@
  *   no such file, other uuid, damaged, not to be read: SJ_EINDOUBT
  *
  * SJ_EINDOUBT keeps everybody out until D is back, or the store is opened with `accept_unclean`,
- * which rolls its part back. Members are recovered in any order, before or after D, by any process,
- * and D may have been changed since: its record is still there, by I3. Recovery of D looks whether
- * the members are through, and takes its record away if they are.
+ * which rolls its part back. So the catalog removes no file that another log in its home has a vote
+ * for (sj_log_asks). Members are recovered in any order, before or after D, by any process, and D
+ * may have been changed since: its record is still there, by I3. Recovery of D looks whether the
+ * members are through, and takes its record away if they are.
  *
  * Crash rule: after any subset of the unfenced stores, recovery of each segment, in any order,
  * yields in all of them the state before begin until D's generation is stored, and in all of them

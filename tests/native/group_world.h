@@ -10,6 +10,7 @@
 
 #include "persistence/checksum.h"
 #include "persistence/log.h"
+#include "persistence/log_group.h"
 #include "persistence/loss.h"
 #include "persistence/tx_group.h"
 
@@ -114,6 +115,14 @@ static inline void is_all(uint32_t mask, uint64_t value)
 static inline bool has_record(const struct place *at)
 {
     return at->segment->log->record.generation != 0;
+}
+
+/* Whether its file says that it waits for what another one has decided. */
+static inline bool asks(const struct place *at)
+{
+    uint8_t decider[16];
+    bool it_asks;
+    return sj_log_asks(at->path, decider, &it_asks) == SJ_OK && it_asks;
 }
 
 /* Checksums that fit, for what is written by hand. */

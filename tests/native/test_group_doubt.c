@@ -120,6 +120,7 @@ static void a_member_without_its_decider_is_in_doubt(void)
     unmap_place(&place[0]);
     move(place[0].path, ".away", true);
     CHECK(open_error(&place[1]) == SJ_EINDOUBT);
+    CHECK(asks(&place[1]) && !asks(&place[2]));
     CHECK(link(place[2].path, place[0].path) == 0); /* another segment in its place */
     CHECK(open_error(&place[1]) == SJ_EINDOUBT);
     CHECK(unlink(place[0].path) == 0 && symlink("a.away", place[0].path) == 0);
@@ -134,6 +135,7 @@ static void a_member_without_its_decider_is_in_doubt(void)
     CHECK(place[1].word[0] == 2);
     map_place(&place[0], false);
     CHECK(place[0].word[0] == 2 && !has_record(&place[0]));
+    CHECK(!asks(&place[1])); /* its vote is there still */
     remove_places();
 }
 
