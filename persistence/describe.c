@@ -18,7 +18,8 @@ const char *sj_kind_text(uint16_t kind)
         [SJ_KIND_BTREE_LEAF] = "B-tree leaves",    [SJ_KIND_BTREE_INNER] = "B-tree inner nodes",
         [SJ_KIND_HASHMAP] = "hash map heads",      [SJ_KIND_HASHMAP_DIR] = "hash map directories",
         [SJ_KIND_HASHMAP_SEG] = "hash map tables", [SJ_KIND_BTREE_KEY] = "B-tree separator keys",
-        [SJ_KIND_USER] = "blocks of the user",
+        [SJ_KIND_USER] = "blocks of the user",     [SJ_KIND_DEQUE] = "deque heads",
+        [SJ_KIND_DEQUE_CHUNK] = "deque chunks",    [SJ_KIND_QUEUE] = "queue heads",
     };
     return kind < sizeof texts / sizeof *texts ? texts[kind] : NULL;
 }

@@ -50,7 +50,7 @@ SJ_API int sj_leave(struct sj_space *space);
 SJ_API int sj_return(const struct sj_wait *wait);
 
 /* Whether the calling thread is inside of anything. */
-bool sj_hold_any(void);
+SJ_API bool sj_hold_any(void);
 
 /* Whether a thread of this process is inside of the space, when its lock cannot tell any more. */
 bool sj_holds_any(const struct sj_space *space);

@@ -25,7 +25,7 @@ struct sj_wait {
 int64_t sj_wait_now_ns(void);
 
 /* When the wait ends, by the monotonic clock in nanoseconds; SJ_WAIT_NEVER. */
-int64_t sj_wait_deadline(const struct sj_wait *wait);
+SJ_API int64_t sj_wait_deadline(const struct sj_wait *wait);
 
 /* Between two slices of a wait: SJ_OK to go on, SJ_EINTR, SJ_EBUSY. */
 int sj_wait_go_on(const struct sj_wait *wait, int64_t deadline);

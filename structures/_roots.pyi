@@ -4,7 +4,9 @@ from typing import Final, NamedTuple
 from spacejmp._space import Space
 
 BTREE: Final[int]
+DEQUE: Final[int]
 HASHMAP: Final[int]
+QUEUE: Final[int]
 POINTER: Final[int]
 
 class RootRecord(NamedTuple):

@@ -26,7 +26,9 @@ from spacejmp._space cimport (
 cdef extern from "persistence/roots.h" nogil:
     enum:
         SJ_KIND_BTREE
+        SJ_KIND_DEQUE
         SJ_KIND_HASHMAP
+        SJ_KIND_QUEUE
         SJ_KIND_POINTER
 
     struct sj_root:
@@ -67,7 +69,9 @@ cdef enum:
     ROOT_BYTES_MIN = 24  # so many roots at most are no cycle of damaged links
 
 BTREE = SJ_KIND_BTREE
+DEQUE = SJ_KIND_DEQUE
 HASHMAP = SJ_KIND_HASHMAP
+QUEUE = SJ_KIND_QUEUE
 POINTER = SJ_KIND_POINTER
 
 RootRecord = namedtuple("RootRecord", "type key_codec value_codec")

@@ -11,6 +11,7 @@ from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
     CodecMismatchError,
+    InvalidArgumentError,
     NotFoundError,
     StructureTypeError,
 )
@@ -18,8 +19,10 @@ from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_name
 from spacejmp.structures._container import ContainerCore
 from spacejmp.structures.btree import BTree
+from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
+from spacejmp.structures.queue import Queue
 from spacejmp.structures.roots import Roots, find_root
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedset import SortedSet
@@ -27,11 +30,21 @@ from spacejmp.structures.sortedset import SortedSet
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from spacejmp._space import Space
+    from spacejmp._space import Hold, Space
 
 __all__ = ["Containers"]
 
 AnyContainer = TypeVar("AnyContainer", bound=ContainerCore)
+AnyLimited = TypeVar("AnyLimited", Deque, Queue)
+
+
+def _check_limit(limit: int | None, word: str) -> int | None:
+    """What the structure is told; None: there is no limit."""
+    if limit is None or (limit <= 0 and word == "maxsize"):
+        return None
+    if limit < 0:
+        raise ValueError(f"{word} must be non-negative, found {limit}")
+    return limit
 
 
 class Containers:
@@ -95,6 +108,54 @@ class Containers:
         """Open an ordered set by name; it is made if missing. See `btree`; `key`: of elements."""
         return self._open(SortedSet, name, key, None)
 
+    def deque(self, name: str, value: str | None = None, maxlen: int | None = None) -> Deque:
+        """Open a sequence with two ends by name; it is made if missing.
+
+        Parameters
+        ----------
+        name, value : str
+            As of `btree`.
+        maxlen : int, optional
+            For a new one: how many items it may have; any number when left out. An old one has its
+            own: what is given must be that.
+
+        Raises
+        ------
+        InvalidArgumentError
+            It has another `maxlen`.
+        CodecMismatchError, StructureTypeError, NotFoundError
+            As of `btree`.
+
+        Durability
+        ----------
+        As of `btree`.
+        """
+        return self._open_limited(Deque, name, value, maxlen, "maxlen")
+
+    def queue(self, name: str, value: str | None = None, maxsize: int | None = None) -> Queue:
+        """Open a queue between processes by name; it is made if missing.
+
+        Parameters
+        ----------
+        name, value : str
+            As of `btree`.
+        maxsize : int, optional
+            For a new one: how many items it may have before `put` waits; 0, or left out: any
+            number. An old one has its own: what is given must be that.
+
+        Raises
+        ------
+        InvalidArgumentError
+            It has another `maxsize`.
+        CodecMismatchError, StructureTypeError, NotFoundError
+            As of `btree`.
+
+        Durability
+        ----------
+        As of `btree`.
+        """
+        return self._open_limited(Queue, name, value, maxsize, "maxsize")
+
     # -- without a name -----------------------------------------------------------------------
 
     def new_btree(self, key: str = "any", value: str = "any") -> BTree:
@@ -130,6 +191,14 @@ class Containers:
     def new_sortedset(self, key: str = "any") -> SortedSet:
         """Make an ordered set that has no name. See `new_btree`."""
         return self._new(SortedSet, key, None)
+
+    def new_deque(self, value: str = "any", maxlen: int | None = None) -> Deque:
+        """Make a sequence with two ends that has no name. See `new_btree`, and `deque`."""
+        return self._new_limited(Deque, value, maxlen, "maxlen")
+
+    def new_queue(self, value: str = "any", maxsize: int = 0) -> Queue:
+        """Make a queue between processes that has no name. See `new_btree`, and `queue`."""
+        return self._new_limited(Queue, value, maxsize, "maxsize")
 
     # -- whatever it is -----------------------------------------------------------------------
 
@@ -297,6 +366,36 @@ class Containers:
         head, serial = _roots.create(self._space, None, kind.block, *codecs)
         return self._keep(made, head, serial, *codecs)
 
+    def _open_limited(
+        self, made: type[AnyLimited], name: str, value: str | None, limit: int | None, word: str
+    ) -> AnyLimited:
+        """The same for what has a limit, called `word`; a queue's 0 is none."""
+        wanted = _check_limit(limit, word)
+        if name not in self.roots and not self.readonly:
+            with self.transaction():
+                if name not in self.roots:
+                    fresh = self._open(made, name, None, value)
+                    if wanted is not None:
+                        fresh._set_limit(wanted)
+                    return fresh
+        found = self._open(made, name, None, value)
+        if limit is not None and found._limit() != wanted:
+            raise InvalidArgumentError(
+                f"{name!r}: expected {word} {limit}, found {found._limit() or 0}: open it without "
+                f"{word}=, or drop it first"
+            )
+        return found
+
+    def _new_limited(
+        self, made: type[AnyLimited], value: str, limit: int | None, word: str
+    ) -> AnyLimited:
+        wanted = _check_limit(limit, word)
+        with self.transaction():
+            fresh = self._new(made, None, value)
+            if wanted is not None:
+                fresh._set_limit(wanted)
+        return fresh
+
     def _at(self, head: int, serial: int) -> ContainerCore:
         """The structure that a reference leads to."""
         placed = self._placed.get((head, serial))
@@ -317,6 +416,10 @@ class Containers:
         fresh = made(self, self._space, None, None, key, value, head, serial)
         self._placed[head, serial] = fresh
         return fresh
+
+    def transaction(self, *, timeout: float | None = None) -> Hold:
+        """Make all changes of a `with` block atomic together."""
+        raise NotImplementedError
 
     @property
     def readonly(self) -> bool:

@@ -39,12 +39,11 @@ static int look(struct sj_segment *segment, uint64_t head, struct sj_structure_i
     if (error != SJ_OK)
         return error;
     const struct sj_structure_head *first = (const void *)deque.head;
-    *info =
-        (struct sj_structure_info){.kind = first->kind,
-                                   .shared = (first->key & SJ_ITEM_SHARED) != 0,
-                                   .codecs = {SJ_CODEC_NONE, sj_item_byte_codec(first->value)},
-                                   .serial = first->serial,
-                                   .count = sj_deque_count(&deque)};
+    *info = (struct sj_structure_info){.kind = first->kind,
+                                       .shared = (first->key & SJ_ITEM_SHARED) != 0,
+                                       .codecs = {SJ_CODEC_NONE, sj_item_byte_codec(first->value)},
+                                       .serial = first->serial,
+                                       .count = sj_deque_count(&deque)};
     return SJ_OK;
 }
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_id
 from spacejmp.structures.btree import BTree
+from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.queue import Queue
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedset import SortedSet
 
@@ -39,7 +41,9 @@ class Kind(NamedTuple):
 
 KINDS = (
     Kind("btree", _roots.BTREE, BTree),
+    Kind("deque", _roots.DEQUE, Deque, has_key=False),
     Kind("hashmap", _roots.HASHMAP, HashMap),
+    Kind("queue", _roots.QUEUE, Queue, has_key=False),
     Kind("set", _roots.HASHMAP, Set, has_value=False),
     Kind("sortedset", _roots.BTREE, SortedSet, has_value=False),
 )

@@ -16,6 +16,7 @@
 #define SJ_STRUCTURES_QUEUE_H
 
 #include "spacejmp/bell.h"
+#include "spacejmp/hold.h"
 #include "structures/deque.h"
 
 /* What a queue's two bells ring for. */
