@@ -49,8 +49,10 @@ from spacejmp.persistence.errors import (
 from spacejmp.records import VasInfo, VasSegment
 from spacejmp.segments import Segment, seg_alloc, seg_ctl, seg_delete, seg_find, seg_list
 from spacejmp.structures.btree import BTree
+from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.opening import open
+from spacejmp.structures.queue import Queue
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.set import Set
@@ -87,6 +89,7 @@ __all__ = [
     "CheckReport",
     "CodecMismatchError",
     "CorruptError",
+    "Deque",
     "DetachedError",
     "FormatError",
     "HashMap",
@@ -100,6 +103,7 @@ __all__ = [
     "LibraryMissingError",
     "NotFoundError",
     "OrderError",
+    "Queue",
     "ReadOnlyError",
     "RootInfo",
     "SalvageReport",

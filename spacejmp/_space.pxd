@@ -172,7 +172,7 @@ cdef class Space:
     cdef sj_space *space  # NULL when detached
     cdef bint writes  # opened for writing; others of this process may do so when this one does not
     cdef double timeout  # of waits for the lock, in seconds; < 0: for ever
-    cdef int waiting  # threads that wait for the lock without the GIL
+    cdef readonly int waiting  # threads that wait for the lock without the GIL
     cdef uint32_t forks  # sj_space_forks() when `waiting` was true
     cdef object __weakref__
 
