@@ -83,7 +83,10 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ),
     ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ, *tests("btree"))),
     ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ, *tests("hashmap"))),
+    ("deque", True, tests("deque_damage deque")),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
+    ("deque", None, tests("deque deque_crash")),
+    ("queue", None, tests("queue deque")),
     ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
     (
         "structures",
@@ -117,9 +120,8 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
     ),
 )
 PROGRAMS = (
-    *tests(
-        "btree btree_crash btree_damage catalog_crash clone damage dax entry explore fences group"
-    ),
+    *tests("btree btree_crash btree_damage catalog_crash clone damage dax deque deque_crash"),
+    *tests("deque_damage entry explore fences group queue"),
     *tests("group_doubt hashmap hashmap_crash hashmap_damage heap hostile lock log_damage private"),
     *tests("segment sums sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
 )

@@ -219,9 +219,9 @@ static void the_head_is_checked_when_it_is_opened(void)
     world->deque.head->node.aux = serial;
     world->deque.head->node.count ^= 1;
     CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
-    world->deque.head->node.count ^= 1 | 8 << 8;
+    world->deque.head->node.count ^= 1 | 0x70 << 8;
     CHECK(sj_deque_open(world->segment, head, &other) == SJ_ECORRUPT);
-    world->deque.head->node.count ^= 8 << 8;
+    world->deque.head->node.count ^= 0x70 << 8;
     CHECK_OK(sj_deque_open(world->segment, head, &other));
     world_drop(world, "head");
 }
