@@ -2,8 +2,8 @@
 /*
  * bell.h: waiting until somebody has changed something, in whatever process: for queues.
  *
- * A bell is a futex in the lock file of the space, which is mapped elsewhere than the segment: it is
- * not under the log, no page of it has a checksum, and who waits at it uses no addresses of the
+ * A bell is a futex in the lock file of the space, which is mapped elsewhere than the segment: it
+ * is not under the log, no page of it has a checksum, and who waits at it uses no addresses of the
  * space (park.h). There are few; which one somebody uses is by a number of its own, so several may
  * use the same one: they are woken for nothing now and then, and look again.
  *
@@ -33,7 +33,7 @@
 
 #define SJ_BELL_SLICE_NS 1000000000ll
 
-/* Who waits, for what: a random number of the structure (its serial), and which of its two bells. */
+/* Who waits, for what: a random number of the structure (its serial), and which of its bells. */
 struct sj_bell {
     uint32_t serial;
     uint32_t side; /* 0 or 1 */

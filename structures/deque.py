@@ -135,7 +135,7 @@ class Deque(DequeCore):
 
     # -- operators ----------------------------------------------------------------------------
 
-    def __iadd__(self, other: Iterable[Any]) -> Self:
+    def __iadd__(self, other: Iterable[Any]) -> Self:  # type: ignore[misc]
         self.extend(other)
         return self
 

@@ -180,4 +180,4 @@ CASES: list[tuple[str, int | None]] = [("int", None), ("any", None), ("str", 70)
 @pytest.mark.parametrize(("value", "maxlen"), CASES)
 def test_deque_behaves_as_collections_deque(value: str, maxlen: int | None) -> None:
     machine = type("Machine", (DequeMachine,), {"value": value, "maxlen": maxlen})
-    run_state_machine_as_test(machine, settings=THOROUGH)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(machine, settings=THOROUGH)

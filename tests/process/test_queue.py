@@ -367,9 +367,13 @@ def test_what_was_acknowledged_is_got_once_whoever_is_killed(
         number = rng.randrange(1, 900)
         return Child((lambda _: make(number)) if rng.random() < 0.5 else (lambda _: take()))
 
+    def end_all(children: list[Child]) -> None:
+        for child in children:
+            child.kill()
+
     crew = [start() for _ in range(5)]
     with contextlib.ExitStack() as stack:
-        stack.callback(lambda: [child.kill() for child in crew])
+        stack.callback(end_all, crew)
         for _ in range(40):
             target = len(made) + len(got) + rng.randrange(10)
             for _ in range(200):
