@@ -129,6 +129,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "rm-key": items.rm_key,
     "load": load.load,
     "check": stores.check,
+    "collect": stores.collect,
     "clone": versions.clone,
     "snapshot": versions.snapshot,
     "versions": versions.versions,

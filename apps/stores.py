@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on whole stores and structures: ls, info, check, rm, drop."""
+"""Commands on whole stores and structures: ls, info, check, collect, rm, drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spacejmp.apps.settings import AsJson, StoreName, TreeName, Yes, catalog, co
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["check", "drop", "info", "ls", "rm"]
+__all__ = ["check", "collect", "drop", "info", "ls", "rm"]
 
 
 def ls(
@@ -117,7 +117,14 @@ def _long_fields(entry: dict[str, Any], *, plain: bool) -> list[str]:
     ]
 
 
-def info(context: typer.Context, name: StoreName, as_json: AsJson = False) -> None:
+def info(
+    context: typer.Context,
+    name: StoreName,
+    usage: Annotated[
+        bool, typer.Option("--usage", help="Also what each structure takes up: it is walked.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a store: its place, its size and its structures."""
     record = catalog(context).lookup(name)
     with open_store(context, name) as store, store.read():
@@ -133,8 +140,13 @@ def info(context: typer.Context, name: StoreName, as_json: AsJson = False) -> No
             "base": store.base,
             "reserved_bytes": store.reserve,
             **stats._asdict(),
+            "fragmentation": round(stats.fragmentation, 4),
             "structures": [_structure(store, root) for root in store.roots.values()],
         }
+        if usage:
+            taken = store.usage()
+            for structure in facts["structures"]:
+                structure["blocks"], structure["bytes"] = taken[structure["name"]][2:]
     if as_json:
         report.emit_json(facts)
     else:
@@ -169,7 +181,8 @@ def _print_info(facts: dict[str, Any]) -> None:
         "address": f"{report.address(facts['base'])}, "
         f"{report.human_bytes(facts['reserved_bytes'])} reserved",
         "size": f"{report.human_bytes(facts['file_bytes'])}, "
-        f"{report.human_bytes(facts['free_bytes'])} of it free",
+        f"{report.human_bytes(facts['free_bytes'])} of it free, "
+        f"{facts['fragmentation']:.0%} of its slabs",
         "in use": f"{report.human_bytes(facts['live_bytes'])} "
         f"in {_count(facts['live_blocks'], 'block')}",
         "kept in": _DOMAINS.get(facts["domain"], facts["domain"]),
@@ -182,10 +195,20 @@ def _print_info(facts: dict[str, Any]) -> None:
     if not facts["structures"]:
         out.print("[dim]no structures yet[/]")
         return
-    shown = report.table("structure", "kind", "key", "value", "items", right=("items",))
+    usage = ("bytes",) if "bytes" in facts["structures"][0] else ()
+    shown = report.table(
+        "structure", "kind", "key", "value", "items", *usage, right=("items", "bytes")
+    )
     for root in facts["structures"]:
         items = "?" if root["items"] is None else f"{root['items']:,}"
-        shown.add_row(escape(root["name"]), root["kind"], root["key"], root["value"], items)
+        shown.add_row(
+            escape(root["name"]),
+            root["kind"],
+            root["key"],
+            root["value"],
+            items,
+            *(report.human_bytes(root[field]) for field in usage),
+        )
     out.print(shown)
 
 
@@ -225,6 +248,24 @@ def check(
     report.line(f"{name} is whole: {', '.join(_findings(found))} in {seconds * 1e3:.1f} ms")
     for damage in found.accepted:
         report.line(f"taken as it is: {damage}")
+
+
+def collect(context: typer.Context, name: StoreName, as_json: AsJson = False) -> None:
+    """Free what nothing leads to any more; nobody else can use the store meanwhile."""
+    from time import perf_counter
+
+    begun = perf_counter()
+    with open_store(context, name, "w") as store, Share(name) as share:
+        found = store.collect(progress=share)
+    seconds = perf_counter() - begun
+    if as_json:
+        report.emit_json({"name": name, **found._asdict(), "seconds": seconds})
+        return
+    report.line(
+        f"{name}: freed {_count(found.freed_blocks, 'block')} "
+        f"({report.human_bytes(found.freed_bytes)}), kept {_count(found.structures, 'structure')} "
+        f"({report.human_bytes(found.bytes)}) in {seconds * 1e3:.1f} ms"
+    )
 
 
 def _findings(found: sj.CheckReport) -> Iterator[str]:

@@ -48,8 +48,9 @@ struct sj_heap_stats {
     uint64_t file_bytes; /* committed */
     uint64_t live_bytes; /* blocks in use, as their class has them */
     uint64_t live_blocks;
-    uint64_t free_bytes; /* in slabs and free pages that the file backs */
-    uint64_t meta_bytes; /* superblocks, log, descriptors, slab headers */
+    uint64_t free_bytes;      /* in slabs and free pages that the file backs */
+    uint64_t slab_free_bytes; /* of these, in slabs: for blocks of their size class alone */
+    uint64_t meta_bytes;      /* superblocks, log, descriptors, slab headers */
 };
 
 /* Walks the descriptors and slabs. Cost: O(pages). SJ_ECORRUPT. */

@@ -47,6 +47,7 @@ static int walk_slab(struct walk *walk, const struct sj_page_run *run)
     walk->partial[slab->size_class] += live < slab->blocks;
     walk->stats.meta_bytes += sizeof *slab;
     walk->stats.free_bytes += run->pages * SJ_PAGE - sizeof *slab - live * bytes;
+    walk->stats.slab_free_bytes += run->pages * SJ_PAGE - sizeof *slab - live * bytes;
     return SJ_OK;
 }
 

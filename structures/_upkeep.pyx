@@ -10,6 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from spacejmp._space cimport SJ_OK, Space, raise_error, sj_segment
+from spacejmp.structures._container cimport sj_root, sj_root_find
 
 
 cdef extern from "persistence/heap.h" nogil:
@@ -18,6 +19,7 @@ cdef extern from "persistence/heap.h" nogil:
         uint64_t live_bytes
         uint64_t live_blocks
         uint64_t free_bytes
+        uint64_t slab_free_bytes
         uint64_t meta_bytes
     int c_heap_stats "sj_heap_stats"(const sj_segment *segment, sj_heap_stats_t *stats)
 
@@ -32,6 +34,13 @@ cdef extern from "structures/census.h" nogil:
         uint64_t leaked_bytes
         uint64_t freed_blocks
         uint64_t freed_bytes
+
+    struct sj_usage:
+        uint64_t items
+        uint64_t blocks
+        uint64_t bytes
+
+    int sj_census_usage(sj_segment *segment, const sj_root *root, sj_usage *usage)
 
 
 cdef extern from "structures/check.h" nogil:
@@ -78,6 +87,28 @@ def heap_stats(Space space):
     if error != SJ_OK:
         raise_error(error)
     return stats
+
+
+def usage(Space space, bytes name):
+    """What the structure of that name takes up, as a dict of numbers. NotFoundError."""
+    cdef sj_usage found
+    cdef sj_root *root = NULL
+    cdef sj_segment *segment
+    cdef const char *text = name
+    cdef size_t size = len(name)
+    cdef int error
+    space.enter_read()
+    segment = space.space.segment
+    try:
+        with nogil:
+            error = sj_root_find(segment, text, size, &root)
+            if error == SJ_OK:
+                error = sj_census_usage(segment, root, &found)
+    finally:
+        space.leave()
+    if error != SJ_OK:
+        raise_error(error)
+    return found
 
 
 cdef class Watch:

@@ -201,6 +201,34 @@ int sj_census_root(struct sj_segment *segment, const struct sj_root *root, sj_he
     return sj_structure_type_of(info.kind)->check(segment, root->pointer, visit, context);
 }
 
+struct measuring {
+    const struct sj_segment *segment;
+    struct sj_usage *usage;
+};
+
+static int measure(void *context, uint64_t block, uint64_t bytes)
+{
+    const struct measuring *measuring = context;
+    (void)bytes;
+    measuring->usage->blocks++;
+    measuring->usage->bytes += sj_heap_usable(measuring->segment, block);
+    return SJ_OK;
+}
+
+int sj_census_usage(struct sj_segment *segment, const struct sj_root *root, struct sj_usage *usage)
+{
+    struct measuring measuring = {segment, usage};
+    struct sj_structure_info info;
+    *usage = (struct sj_usage){0};
+    if (root->type == SJ_KIND_POINTER)
+        return SJ_OK;
+    int error = look(segment, root, &info);
+    if (error != SJ_OK)
+        return error;
+    usage->items = info.count;
+    return sj_structure_type_of(info.kind)->check(segment, root->pointer, measure, &measuring);
+}
+
 static int begin_at_root(struct sj_census *census, const struct sj_root *root)
 {
     struct sj_structure_info info;

@@ -56,6 +56,16 @@ int sj_census_take(struct sj_census *census);
 /* Frees all blocks that nobody has, as one operation, after it was taken. */
 int sj_census_sweep(struct sj_census *census);
 
+/* What a root leads to takes up: blocks, and bytes as their size classes have them; not what
+ * references in it lead to. SJ_ECORRUPT. */
+struct sj_usage {
+    uint64_t items;
+    uint64_t blocks;
+    uint64_t bytes;
+};
+SJ_API int sj_census_usage(struct sj_segment *segment, const struct sj_root *root,
+                           struct sj_usage *usage);
+
 /* Verifies what a root leads to, and has `visit` called for each of its blocks. SJ_ECORRUPT, and
  * what `visit` returns. */
 int sj_census_root(struct sj_segment *segment, const struct sj_root *root, sj_heap_visit *visit,

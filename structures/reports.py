@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CheckReport", "CollectReport", "RootInfo", "StoreStats"]
+__all__ = ["CheckReport", "CollectReport", "RootInfo", "StoreStats", "Usage"]
 
 
 class RootInfo(NamedTuple):
@@ -31,8 +31,26 @@ class StoreStats(NamedTuple):
     live_blocks: int
     free_bytes: int
     """Bytes that can be used without growing the file."""
+    slab_free_bytes: int
+    """Of these, bytes in slabs, for blocks of their size class alone."""
     meta_bytes: int
     """Superblocks, log, descriptors, slab headers."""
+
+    @property
+    def fragmentation(self) -> float:
+        """The share of the slabs and runs in use that is free, 0 to 1."""
+        used = self.live_bytes + self.slab_free_bytes
+        return self.slab_free_bytes / used if used else 0.0
+
+
+class Usage(NamedTuple):
+    """What one structure takes up."""
+
+    kind: str
+    items: int
+    blocks: int
+    bytes: int
+    """Of its blocks, rounded up to their size class; not of what its references lead to."""
 
 
 class CheckReport(NamedTuple):

@@ -9,7 +9,7 @@ from spacejmp._space import Hold, Space
 from spacejmp.persistence.errors import DetachedError
 from spacejmp.structures import _upkeep
 from spacejmp.structures.containers import Containers
-from spacejmp.structures.reports import CheckReport, CollectReport, StoreStats
+from spacejmp.structures.reports import CheckReport, CollectReport, StoreStats, Usage
 from spacejmp.structures.versions import Versioned
 
 if TYPE_CHECKING:
@@ -140,6 +140,31 @@ class Store(Containers, Versioned):
     def stats(self) -> StoreStats:
         """What the bytes of the file are used for. O(pages)."""
         return StoreStats(**_upkeep.heap_stats(self._space))
+
+    def usage(self) -> dict[str, Usage]:
+        """What each structure takes up, by name: its items, blocks and bytes.
+
+        Raises
+        ------
+        CorruptError
+            A structure is damaged.
+
+        Complexity
+        ----------
+        O(what is in use): the structures are walked as by `check`; writers wait meanwhile.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     store.hashmap("words", key="str", value="int").update(a=1, b=2)
+        ...     store.usage()["words"].items
+        2
+        """
+        with self.read():
+            return {
+                name: Usage(root.kind, **_upkeep.usage(self._space, name.encode()))
+                for name, root in self.roots.items()
+            }
 
     def check(
         self,

@@ -167,3 +167,21 @@ def test_an_interrupted_collection_frees_nothing(store: sj.Store) -> None:
     with pytest.raises(KeyboardInterrupt):
         store.collect(progress=stop)
     assert store.collect().freed_bytes > 3000 * 4000
+
+
+def test_usage_says_what_each_structure_takes_up(store: sj.Store) -> None:
+    words, numbers = store.hashmap("words", key="str", value="str"), store.btree("n", key="int")
+    words.update((str(i), "x" * 100) for i in range(500))
+    numbers.update((i, i) for i in range(100))
+    usage = store.usage()
+    stats = store.stats()
+    assert {name: each[:2] for name, each in usage.items()} == {
+        "words": ("hashmap", 500),
+        "n": ("btree", 100),
+    }
+    assert usage["words"].bytes > 500 * 100 > usage["n"].bytes > 0
+    roots = stats.live_blocks - sum(each.blocks for each in usage.values())
+    assert roots == 2
+    assert 0 < sum(each.bytes for each in usage.values()) <= stats.live_bytes
+    words.clear()
+    assert store.stats().fragmentation > stats.fragmentation
