@@ -155,7 +155,7 @@ def test_info_json_has_a_stable_shape(genes: Path) -> None:
     facts = json.loads(ran(genes, "info", "genes", "--json"))
     assert facts.keys() == {
         *("name", "home", "path", "uuid", "created", "domain", "durability"),
-        *("base", "reserved_bytes"),
+        *("base", "reserved_bytes", "fragmentation", "slab_free_bytes"),
         *("file_bytes", "live_bytes", "live_blocks", "free_bytes", "meta_bytes", "structures"),
     }
     assert facts["structures"] == [
