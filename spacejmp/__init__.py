@@ -51,11 +51,13 @@ from spacejmp.segments import Segment, seg_alloc, seg_ctl, seg_delete, seg_find,
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
+from spacejmp.structures.list import List
 from spacejmp.structures.opening import open
 from spacejmp.structures.queue import Queue
 from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.set import Set
+from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet
 from spacejmp.structures.store import Store
 from spacejmp.structures.transaction import transaction
@@ -101,6 +103,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidNameError",
     "LibraryMissingError",
+    "List",
     "NotFoundError",
     "OrderError",
     "Queue",
@@ -110,6 +113,7 @@ __all__ = [
     "Segment",
     "SegmentDamagedError",
     "Set",
+    "SortedList",
     "SortedSet",
     "SpaceBusyError",
     "SpaceFullError",

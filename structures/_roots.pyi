@@ -7,6 +7,7 @@ BTREE: Final[int]
 DEQUE: Final[int]
 HASHMAP: Final[int]
 QUEUE: Final[int]
+LIST: Final[int]
 POINTER: Final[int]
 
 class RootRecord(NamedTuple):

@@ -29,6 +29,7 @@ cdef extern from "persistence/roots.h" nogil:
         SJ_KIND_DEQUE
         SJ_KIND_HASHMAP
         SJ_KIND_QUEUE
+        SJ_KIND_LIST
         SJ_KIND_POINTER
 
     struct sj_root:
@@ -72,6 +73,7 @@ BTREE = SJ_KIND_BTREE
 DEQUE = SJ_KIND_DEQUE
 HASHMAP = SJ_KIND_HASHMAP
 QUEUE = SJ_KIND_QUEUE
+LIST = SJ_KIND_LIST
 POINTER = SJ_KIND_POINTER
 
 RootRecord = namedtuple("RootRecord", "type key_codec value_codec")

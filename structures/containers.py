@@ -23,8 +23,10 @@ from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
 from spacejmp.structures.queue import Queue
+from spacejmp.structures.list import List
 from spacejmp.structures.roots import Roots, find_root
 from spacejmp.structures.set import Set
+from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
@@ -156,6 +158,14 @@ class Containers:
         """
         return self._open_limited(Queue, name, value, maxsize, "maxsize")
 
+    def list(self, name: str, value: str | None = None) -> List:
+        """Open a list by name; it is made if missing. See `btree`."""
+        return self._open(List, name, None, value)
+
+    def sortedlist(self, name: str, key: str | None = None) -> SortedList:
+        """Open a sorted list by name; it is made if missing. See `btree`; `key`: of its items."""
+        return self._open(SortedList, name, key, None)
+
     # -- without a name -----------------------------------------------------------------------
 
     def new_btree(self, key: str = "any", value: str = "any") -> BTree:
@@ -199,6 +209,14 @@ class Containers:
     def new_queue(self, value: str = "any", maxsize: int = 0) -> Queue:
         """Make a queue between processes that has no name. See `new_btree`, and `queue`."""
         return self._new_limited(Queue, value, maxsize, "maxsize")
+
+    def new_list(self, value: str = "any") -> List:
+        """Make a list that has no name. See `new_btree`."""
+        return self._new(List, None, value)
+
+    def new_sortedlist(self, key: str = "any") -> SortedList:
+        """Make a sorted list that has no name. See `new_btree`."""
+        return self._new(SortedList, key, None)
 
     # -- whatever it is -----------------------------------------------------------------------
 

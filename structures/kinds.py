@@ -11,7 +11,9 @@ from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.queue import Queue
+from spacejmp.structures.list import List
 from spacejmp.structures.set import Set
+from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ KINDS = (
     Kind("queue", _roots.QUEUE, Queue, has_key=False),
     Kind("set", _roots.HASHMAP, Set, has_value=False),
     Kind("sortedset", _roots.BTREE, SortedSet, has_value=False),
+    Kind("list", _roots.LIST, List, has_key=False),
+    Kind("sortedlist", _roots.LIST, SortedList, has_value=False),
 )
 
 

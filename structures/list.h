@@ -87,8 +87,13 @@ SJ_API int sj_list_replace(struct sj_list *list, uint64_t from, uint64_t to,
                            const struct sj_item *items, uint64_t count);
 
 /* The list gets these slots for its own, which are the same ones (sj_list_slots) in another order.
- * SJ_EINVAL: not as many. SJ_EFULL. */
+ * SJ_EINVAL: not as many. SJ_EFULL. What follows does the same, with the order that it says. */
 SJ_API int sj_list_reorder(struct sj_list *list, const uint64_t *slots, uint64_t count);
+
+SJ_API int sj_list_reverse(struct sj_list *list);
+
+/* Sorts a list of words, as signed numbers. O(n log n). */
+SJ_API int sj_list_sort_numbers(struct sj_list *list, bool descending);
 
 /* Removes all items. O(n) when they lead to blocks, else O(n / 510). */
 SJ_API int sj_list_clear(struct sj_list *list);
@@ -100,8 +105,15 @@ SJ_API int sj_list_destroy(struct sj_list *list);
 SJ_API int sj_list_bisect(const struct sj_list *list, const struct sj_key *key, bool after,
                           uint64_t *index);
 
+/* Sorted lists: the position of the first key that equals `key`. SJ_ENOTFOUND. */
+SJ_API int sj_list_locate(struct sj_list *list, const struct sj_key *key, uint64_t *index);
+
 /* Sorted lists: adds a key, behind those that equal it. SJ_ETOOBIG, SJ_EFULL. */
 SJ_API int sj_list_add(struct sj_list *list, const struct sj_key *key);
+
+/* Sorted lists: adds items whose keys ascend, in one operation that makes all leaves anew. O(n).
+ * SJ_EORDER: they do not. SJ_ETOOBIG, SJ_EFULL. */
+SJ_API int sj_list_merge(struct sj_list *list, const struct sj_item *items, uint64_t count);
 
 /*
  * Verifies counts, kinds, order and reachability, and calls `visit` for each block the list has in

@@ -32,16 +32,6 @@ static int visit_block(struct walk *walk, uint64_t block, uint64_t bytes)
     return walk->visit == NULL ? SJ_OK : walk->visit(walk->context, block, usable);
 }
 
-static bool is_above(const struct sj_list *list, const struct sj_key *last,
-                     const struct sj_key *key)
-{
-    if (list->kinds.key == SJ_ITEM_WORD)
-        return key->word < last->word;
-    uint32_t shorter = last->size < key->size ? last->size : key->size;
-    int order = shorter == 0 ? 0 : memcmp(last->bytes, key->bytes, shorter);
-    return order != 0 ? order > 0 : last->size > key->size;
-}
-
 /* What a slot leads to, and its order. */
 static int check_slot(struct walk *walk, const uint64_t *slot)
 {
@@ -51,7 +41,7 @@ static int check_slot(struct walk *walk, const uint64_t *slot)
     if (error != SJ_OK)
         return error;
     if (list->sorted) {
-        if (walk->any && is_above(list, &walk->last, &item.key))
+        if (walk->any && list_key_order(list, &walk->last, &item.key) > 0)
             return bad(walk, slot, "a key not below the one before it (I5)");
         walk->last = item.key;
         walk->any = true;

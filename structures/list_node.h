@@ -186,6 +186,24 @@ struct list_splice {
 /* Plan and apply of an operation that the caller has begun. SJ_EFULL, SJ_ENOMEM, SJ_ECORRUPT. */
 int list_splice(struct sj_list *list, const struct list_splice *splice);
 
+/* Whether all items fit, before an operation begins. SJ_ETOOBIG. */
+int list_items_fit(const struct sj_list *list, const struct sj_item *items, uint64_t count);
+
+/* The slots of items. In a plan. SJ_EFULL, SJ_ENOMEM. */
+int list_make_slots(struct sj_list *list, const struct sj_item *items, uint64_t count,
+                    uint64_t *slots);
+
+/* < 0, 0, > 0: the order of two keys of a sorted list. */
+static inline int list_key_order(const struct sj_list *list, const struct sj_key *a,
+                                 const struct sj_key *b)
+{
+    if (list->kinds.key == SJ_ITEM_WORD)
+        return (a->word > b->word) - (a->word < b->word);
+    uint32_t shorter = a->size < b->size ? a->size : b->size;
+    int order = shorter == 0 ? 0 : memcmp(a->bytes, b->bytes, shorter);
+    return order != 0 ? order : (a->size > b->size) - (a->size < b->size);
+}
+
 /* Frees the slots [from, to) of a leaf (`keep`: does nothing). In a plan. */
 int list_free_slots(struct sj_list *list, const struct sj_list_leaf *leaf, uint32_t from,
                     uint32_t to);

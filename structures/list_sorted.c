@@ -132,3 +132,14 @@ int sj_list_bisect(const struct sj_list *list, const struct sj_key *key, bool af
         *index = path.first + path.at;
     return error;
 }
+
+int sj_list_locate(struct sj_list *list, const struct sj_key *key, uint64_t *index)
+{
+    struct sj_item item = {0};
+    int error = sj_list_bisect(list, key, false, index);
+    if (error == SJ_OK)
+        error = sj_list_get(list, *index, &item);
+    if (error != SJ_OK)
+        return error;
+    return list_key_order(list, &item.key, key) == 0 ? SJ_OK : SJ_ENOTFOUND;
+}

@@ -59,7 +59,7 @@ struct olds {
 struct plan {
     struct sj_list *list;
     const struct list_splice *splice;
-    bool append;
+    bool append; /* nothing comes behind it */
     struct list_path a, b; /* the leaves in which `from` and `to` lie; a.height = b.height */
     bool empty;            /* there are none */
     uint32_t edits;
@@ -543,7 +543,7 @@ static int find_ends(struct plan *plan)
     const struct list_splice *splice = plan->splice;
     uint64_t count = sj_list_count(plan->list);
     plan->empty = count == 0;
-    plan->append = splice->from == count;
+    plan->append = splice->to == count;
     plan->a.height = plan->b.height = 0;
     if (plan->empty)
         return SJ_OK;

@@ -3,7 +3,6 @@
  * list_whole.c: changes of many items of a list at once, and giving its blocks back.
  *
  *   replace   [from, to) goes, items come        → list_splice.c
- *   reorder   the same slots in another order    → fresh leaves; what the slots lead to stays
  *   clear     all that there is is freed
  *
  * A damaged list may lead to the same nodes again and again: a walk ends when it has seen more
@@ -112,9 +111,8 @@ int sj_list_clear(struct sj_list *list)
     return end(list, error);
 }
 
-/* The slots of all items. */
-static int make_slots(struct sj_list *list, const struct sj_item *items, uint64_t count,
-                      uint64_t *slots)
+int list_make_slots(struct sj_list *list, const struct sj_item *items, uint64_t count,
+                    uint64_t *slots)
 {
     int error = SJ_OK;
     for (uint64_t i = 0; i < count && error == SJ_OK; i++)
@@ -122,7 +120,7 @@ static int make_slots(struct sj_list *list, const struct sj_item *items, uint64_
     return error;
 }
 
-static int check_items(const struct sj_list *list, const struct sj_item *items, uint64_t count)
+int list_items_fit(const struct sj_list *list, const struct sj_item *items, uint64_t count)
 {
     int error = SJ_OK;
     if (list_plain(list))
@@ -141,7 +139,7 @@ int sj_list_replace(struct sj_list *list, uint64_t from, uint64_t to, const stru
                         (unsigned long long)all, (unsigned long long)from, (unsigned long long)to);
     if (from == to && count == 0)
         return SJ_OK;
-    int error = check_items(list, items, count);
+    int error = list_items_fit(list, items, count);
     if (error != SJ_OK)
         return error;
     uint64_t *slots = count < SIZE_MAX / 8 ? malloc(8 * (size_t)count + 8) : NULL;
@@ -150,25 +148,11 @@ int sj_list_replace(struct sj_list *list, uint64_t from, uint64_t to, const stru
     error = begin(list);
     if (error == SJ_OK) {
         struct list_splice splice = {.from = from, .to = to, .slots = slots, .count = count};
-        error = make_slots(list, items, count, slots);
+        error = list_make_slots(list, items, count, slots);
         if (error == SJ_OK)
             error = list_splice(list, &splice);
         error = end(list, error);
     }
     free(slots);
     return error;
-}
-
-int sj_list_reorder(struct sj_list *list, const uint64_t *slots, uint64_t count)
-{
-    if (count != sj_list_count(list))
-        return sj_error(SJ_EINVAL, "a list of %llu items has not %llu slots",
-                        (unsigned long long)sj_list_count(list), (unsigned long long)count);
-    if (count == 0)
-        return SJ_OK;
-    int error = begin(list);
-    if (error != SJ_OK)
-        return error;
-    struct list_splice splice = {.to = count, .slots = slots, .count = count, .keep = true};
-    return end(list, list_splice(list, &splice));
 }

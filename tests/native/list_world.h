@@ -188,25 +188,40 @@ static inline void replace(uint32_t from, uint32_t to, uint32_t count)
     free(buffers);
 }
 
-static inline void reverse(void)
+static inline int compare_numbers(const void *a, const void *b)
 {
-    static uint64_t slots[MODEL_MAX];
-    if (test.sorted)
-        return;
-    CHECK_OK(sj_list_slots(&test.list, 0, test.count, slots));
-    for (uint32_t i = 0; i < test.count / 2; i++) {
-        uint32_t j = test.count - 1 - i;
-        uint64_t slot = slots[i];
-        slots[i] = slots[j];
-        slots[j] = slot;
-    }
-    if (!is_done(sj_list_reorder(&test.list, slots, test.count)))
-        return;
-    for (uint32_t i = 0; i < test.count / 2; i++) {
-        uint32_t j = test.count - 1 - i;
-        uint64_t number = test.number[i];
-        test.number[i] = test.number[j];
-        test.number[j] = number;
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Reverses a list; sorts one of ints as often; merges something into a sorted one. */
+static inline void reorder(void)
+{
+    static struct sj_item items[40];
+    static struct item_buffer buffers[40];
+    uint64_t number[40];
+    if (test.sorted) {
+        for (uint32_t i = 0; i < 40; i++)
+            number[i] = test_below(test.spread);
+        qsort(number, 40, sizeof number[0], compare_numbers);
+        for (uint32_t i = 0; i < 40; i++)
+            items[i] = *item_of(number[i], &buffers[i]);
+        if (test.count + 40 > MODEL_MAX || !is_done(sj_list_merge(&test.list, items, 40)))
+            return;
+        for (uint32_t i = 0; i < 40; i++) {
+            uint32_t at = model_bisect(number[i], true);
+            model_replace(at, at, &number[i], 1);
+        }
+    } else if (test.kind == 0 && test_below(2) == 0) {
+        if (is_done(sj_list_sort_numbers(&test.list, false)))
+            qsort(test.number, test.count, sizeof test.number[0], compare_numbers);
+    } else if (is_done(sj_list_reverse(&test.list))) {
+        for (uint32_t i = 0; i < test.count / 2; i++) {
+            uint32_t j = test.count - 1 - i;
+            uint64_t swapped = test.number[i];
+            test.number[i] = test.number[j];
+            test.number[j] = swapped;
+        }
     }
 }
 

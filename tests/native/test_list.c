@@ -19,7 +19,7 @@ static void random_changes(struct sj_segment *segment, uint32_t kind)
         if (round % 4 == 0)
             big_change(3000);
         if (round % 16 == 7)
-            reverse();
+            reorder();
         if (round % 30 == 29)
             clear();
         while (test.depth > 0 && test_below(2) == 0)

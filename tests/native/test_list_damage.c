@@ -143,6 +143,10 @@ static void use(void)
         is_fine(sj_list_delete(list, to));
         is_fine(sj_list_replace(list, at, to, items, test_below(400)));
         is_fine(sj_list_delete(list, sj_list_count(list) - 1));
+        if (i % 4 != 0)
+            continue;
+        is_fine(sj_list_reverse(list));
+        is_fine(test.sorted ? sj_list_merge(list, items, 30) : SJ_OK);
     }
     is_fine(sj_list_check(list, NULL, NULL));
     if (test_below(2) == 0)
