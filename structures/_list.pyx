@@ -211,7 +211,12 @@ cdef class SequenceCore(ContainerCore):
         return 0
 
     cdef inline int begin_write(self) except -1:
+        # Taking the store's lock is one change more; what others do meanwhile is several.
+        cdef uint64_t before = self.known - 1 if self.space.space is NULL \
+            else sj_space_changes(self.space.space)
         self.enter_write()
+        if before == self.known and sj_space_changes(self.space.space) - before <= 1:
+            self.known = sj_space_changes(self.space.space)
         self.look()
         return 0
 
