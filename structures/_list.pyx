@@ -29,6 +29,7 @@ from spacejmp._space cimport (
 )
 from spacejmp.structures._codec cimport (
     CODEC_INT,
+    CODEC_NONE,
     SJ_ITEM_BYTES,
     codec_kind,
     key_decode,
@@ -307,15 +308,19 @@ cdef class SequenceCore(ContainerCore):
         cdef ListIterator items = ListIterator.__new__(ListIterator)
         items.begin(self, 0, SSIZE_MAX, backward)
         items.bounds = bounds
+        items.by_key = True
         return items
 
     def __iter__(self):
         cdef ListIterator items = ListIterator.__new__(ListIterator)
         items.begin(self, 0, SSIZE_MAX, False)
+        items.by_key = self.key_codec != CODEC_NONE
         return items
 
     def __reversed__(self):
-        return self._iterate(0, len(self), True)
+        cdef ListIterator items = self._iterate(0, len(self), True)
+        items.by_key = self.key_codec != CODEC_NONE
+        return items
 
     # -- removing -----------------------------------------------------------------------------
 
@@ -640,7 +645,8 @@ cdef class SortedListCore(SequenceCore):
 cdef class ListIterator:
     """Items by position, forward or backward, as a list's own iterator goes; in batches.
 
-    After a change of the store by anyone what was read ahead is read again.
+    After a change of the store by anyone what was read ahead is read again. By key, an iterator
+    then goes on after the last key given, and after as many as were given of those that equal it.
     """
 
     cdef SequenceCore core
@@ -654,6 +660,9 @@ cdef class ListIterator:
     cdef bint backward
     cdef bint ended
     cdef bint filling
+    cdef bint by_key
+    cdef object last  # by key: the last one given of the batches before
+    cdef Py_ssize_t given  # how many that equal it, one after the other
     cdef object bounds  # gives the first position and the end; None: they do not change
 
     cdef void begin(self, SequenceCore core, Py_ssize_t start, Py_ssize_t stop, bint backward):
@@ -698,6 +707,26 @@ cdef class ListIterator:
             return max(self.index - self.stop, 0) if self.index < length else 0
         return max(min(self.stop, length) - self.index, 0)
 
+    cdef int remember(self) except -1:
+        """The last key that was given."""
+        cdef Py_ssize_t at = self.at - 1
+        if at < 0:
+            return 0
+        last = self.batch[at]
+        while at >= 0 and self.batch[at] == last:
+            at -= 1
+        self.given = self.at - 1 - at + (self.given if at < 0 and self.given and self.last == last
+                                         else 0)
+        self.last = last
+        return 0
+
+    cdef int move_behind_last(self) except -1:
+        cdef SortedListCore core = <SortedListCore?>self.core
+        cdef Py_ssize_t first = core._bisect(self.last, False), end = core._bisect(self.last, True)
+        self.index = max(end - 1 - self.given, first - 1) if self.backward \
+            else min(first + self.given, end)
+        return 0
+
     cdef int move_into_bounds(self) except -1:
         cdef Py_ssize_t start, stop
         start, stop = self.bounds()
@@ -721,9 +750,14 @@ cdef class ListIterator:
         try:
             if self.at != self.count:
                 self.wanted = BATCH_STALE
+            if self.by_key:
+                self.remember()
             self.at = self.count = 0
-            if self.bounds is not None and self.changes != sj_space_changes(core.space.space):
-                self.move_into_bounds()
+            if self.changes != sj_space_changes(core.space.space):
+                if self.given != 0:
+                    self.move_behind_last()
+                if self.bounds is not None:
+                    self.move_into_bounds()
             self.changes = sj_space_changes(core.space.space)
             wanted = min(self.index - self.stop if self.backward else self.stop - self.index,
                          <Py_ssize_t>self.wanted)

@@ -30,6 +30,7 @@ from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Iterator
 
     from spacejmp._space import Hold, Space
@@ -270,7 +271,7 @@ class Containers:
     def __bool__(self) -> bool:
         return True
 
-    def keys(self) -> list[str]:
+    def keys(self) -> builtins.list[str]:
         """List the names of the structures, sorted: those that ``store[name]`` opens.
 
         `roots` has all other names too, which are those of pointers and of structures that this

@@ -103,7 +103,7 @@ class Positions(SequenceCore):
     def __ge__(self, other: object) -> bool:
         return self._compare(other, operator.ge)
 
-    def __add__(self, other: Iterable[Any]) -> list[Any]:
+    def __add__(self, other: Iterable[Any]) -> Any:
         """A plain list of the items of both, in memory."""
         items = self._other(other)
         if items is None:
@@ -115,7 +115,7 @@ class Positions(SequenceCore):
             return NotImplemented
         return other + self._snapshot()
 
-    def __mul__(self, times: SupportsIndex) -> list[Any]:
+    def __mul__(self, times: SupportsIndex) -> Any:
         return self._snapshot() * times
 
     __rmul__ = __mul__

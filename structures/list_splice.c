@@ -59,7 +59,7 @@ struct olds {
 struct plan {
     struct sj_list *list;
     const struct list_splice *splice;
-    bool append; /* nothing comes behind it */
+    bool append;           /* nothing comes behind it */
     struct list_path a, b; /* the leaves in which `from` and `to` lie; a.height = b.height */
     bool empty;            /* there are none */
     uint32_t edits;

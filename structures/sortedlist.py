@@ -26,8 +26,8 @@ class SortedList(SortedListCore, Positions, Sequence[Any]):
     Each operation is atomic by itself, `update` and the deleting of a slice included;
     `Store.transaction` makes several of them atomic together.
 
-    Iterators are live, and go by position: one that meets a change, by this thread or by another
-    process, goes on with what is at the next position then, within its bounds.
+    Iterators are live. One that meets a change, by this thread or by another process, goes on after
+    the last item that it gave; that of `islice` goes by position.
 
     Complexity
     ----------
@@ -178,7 +178,7 @@ class SortedList(SortedListCore, Positions, Sequence[Any]):
         first, end, _ = slice(start, stop).indices(len(self))
         return self._iterate(first, end, reverse)
 
-    def copy(self) -> sortedcontainers.SortedList[Any]:  # type: ignore[override]
+    def copy(self) -> sortedcontainers.SortedList[Any]:
         """Make a `sortedcontainers.SortedList` of all items, in memory, as of one moment. O(n).
 
         Its items have this list's order, also those of several types (codec "any").

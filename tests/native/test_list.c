@@ -113,13 +113,12 @@ static void full_segments(void)
         test.may_be_full = true;
         segment->root_page->growth_limit = 512 << 10;
         while (test.failures == 0) {
-            for (uint32_t i = 0; i < 50; i++)
-                change(90);
-            big_change(400);
+            replace(test.count, test.count, 1500);
+            change(90);
         }
         all_is_well();
-        for (uint32_t i = 0; i < 300; i++) {
-            change(50);
+        for (uint32_t i = 0; i < 100; i++) {
+            change(90);
             big_change(1500);
         }
         all_is_well();
