@@ -7,7 +7,8 @@ import operator
 from collections.abc import Iterable, MutableSequence
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from spacejmp.structures._list import ListCore, SequenceCore
+from spacejmp.structures._list import ListCore
+from spacejmp.structures._sequence import SequenceCore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ static const struct sj_codecs all_kinds[] = {{SJ_CODEC_NONE, SJ_CODEC_INT},
 
 struct item_buffer {
     struct sj_item item;
-    uint8_t bytes[5000];
+    uint8_t bytes[600];
 };
 
 static struct test {
@@ -58,7 +58,7 @@ static inline const struct sj_item *item_of(uint64_t number, struct item_buffer 
         buffer->item.key.form_size = number % 5 == 0;
         return &buffer->item;
     }
-    uint32_t size = number % 97 == 0 ? 5000 : number % 23;
+    uint32_t size = number % 97 == 0 ? 600 : number % 23;
     for (uint32_t i = 0; i < size; i++)
         buffer->bytes[i] = (uint8_t)(number >> (i % 8));
     buffer->item.value = (struct sj_value){.word = number, .bytes = buffer->bytes, .size = size};

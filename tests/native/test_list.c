@@ -106,8 +106,9 @@ static void ends_of_lists(struct sj_segment *segment)
 
 static void full_segments(void)
 {
-    struct sj_segment *segment = test_segment("full");
+    static const char *const names[] = {"full-0", "full-1", "full-2", "full-3"};
     for (uint32_t kind = 0; kind < 4; kind++) {
+        struct sj_segment *segment = test_segment(names[kind]);
         new_list(segment, kind);
         test.spread = 1u << 30;
         test.may_be_full = true;
@@ -127,8 +128,8 @@ static void full_segments(void)
         clear();
         all_is_well();
         destroy_list();
+        CHECK_OK(sj_segment_close(segment, true));
     }
-    CHECK_OK(sj_segment_close(segment, true));
 }
 
 static void arguments(struct sj_segment *segment)
