@@ -76,6 +76,7 @@ struct world {
 /* Each appends its worlds to the `count` ones there are, and says how many there are then. */
 uint32_t map_worlds(struct world *worlds, uint32_t count);
 uint32_t heap_worlds(struct world *worlds, uint32_t count);
+uint32_t list_worlds(struct world *worlds, uint32_t count);
 uint32_t group_worlds(struct world *worlds, uint32_t count);
 
 /* What went wrong while an operation ran, or was a requirement of the explorer: ends the run. */
