@@ -56,12 +56,24 @@ def open_structure(
     return store.hashmap(tree, key, value) if hashed else store.btree(tree, key, value)
 
 
+def _keyed(store: sj.Store, tree: str) -> Any:
+    """The structure of that name, which has keys."""
+    found = store[tree]
+    if not hasattr(found, "key"):
+        raise CommandError(
+            f"{tree!r} is a {type(found).__name__}: expected a mapping or a set, for get, put, "
+            f"rm-key and scan go by keys; Python has store[{tree!r}]",
+            Code.USAGE,
+        )
+    return found
+
+
 def get(
     context: typer.Context, name: StoreName, tree: TreeName, key: KeyText, as_json: AsJson = False
 ) -> None:
     """Print the value of a key; the key itself, if it is there, of a set."""
     with open_store(context, name) as store:
-        found = store[tree]
+        found = _keyed(store, tree)
         parsed = parse_key(key, found.key)
         if is_set := isinstance(found, SETS):
             value = parsed if parsed in found else _MISSING
@@ -105,7 +117,7 @@ def put(
         store.transaction(),  # a structure that is made goes again when the item is refused
     ):
         if not create:
-            found = store[tree]
+            found = _keyed(store, tree)
         else:
             codecs = [codec and codec.value for codec in (key_codec, value_codec)]
             found = open_structure(store, tree, *codecs, hashed=hashed, as_set=as_set)
@@ -122,7 +134,7 @@ def put(
 def rm_key(context: typer.Context, name: StoreName, tree: TreeName, key: KeyText) -> None:
     """Remove a key and its value, atomically."""
     with open_store(context, name, "w") as store:
-        found = store[tree]
+        found = _keyed(store, tree)
         remove = found.remove if isinstance(found, SETS) else found.__delitem__
         try:
             remove(parse_key(key, found.key))
@@ -247,7 +259,7 @@ def scan(
 ) -> None:
     """Print the items of a structure, or of a range of a B-tree or sorted set, in key order."""
     with open_store(context, name) as store:
-        part = Range(store[tree], first, last, prefix, reverse)
+        part = Range(_keyed(store, tree), first, last, prefix, reverse)
         if count:
             number = len(part) if limit is None else min(len(part), limit)
             if as_json:

@@ -186,6 +186,9 @@ class Queue(QueueCore):
         """Return how many items there are."""
         return self._count()
 
+    def __len__(self) -> int:
+        return self._count()
+
     def empty(self) -> bool:
         """Return whether there is no item, at this moment."""
         return self._count() == 0
