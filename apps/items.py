@@ -48,7 +48,7 @@ def open_structure(
 ) -> Any:
     """Open a structure by name; it is made if missing."""
     if tree in store and key is None and value is None and not hashed and not as_set:
-        return store[tree]
+        return _keyed(store, tree)
     if as_set:
         if value is not None:
             raise CommandError("--set: expected without --value-codec, found with it")
@@ -59,7 +59,7 @@ def open_structure(
 def _keyed(store: sj.Store, tree: str) -> Any:
     """The structure of that name, which has keys."""
     found = store[tree]
-    if not hasattr(found, "key"):
+    if not isinstance(found, (sj.BTree, sj.HashMap, *SETS)):
         raise CommandError(
             f"{tree!r} is a {type(found).__name__}: expected a mapping or a set, for get, put, "
             f"rm-key and scan go by keys; Python has store[{tree!r}]",

@@ -154,7 +154,9 @@ def info(
 
 
 def _structure(store: sj.Store, root: sj.RootInfo) -> dict[str, Any]:
-    """Describe a structure; of one that this version does not know, `items` is None."""
+    """Describe a structure; of a record, or what this version does not know, `items` is None."""
+    if root.kind == "record":
+        return {**root._asdict(), "items": None}
     try:
         items = len(store[root.name])
     except sj.StructureTypeError:

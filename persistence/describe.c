@@ -13,13 +13,22 @@
 const char *sj_kind_text(uint16_t kind)
 {
     static const char *const texts[] = {
-        [SJ_KIND_ROOT] = "names of structures",    [SJ_KIND_BLOB] = "values",
-        [SJ_KIND_ENTRY] = "keys with values",      [SJ_KIND_BTREE] = "B-tree heads",
-        [SJ_KIND_BTREE_LEAF] = "B-tree leaves",    [SJ_KIND_BTREE_INNER] = "B-tree inner nodes",
-        [SJ_KIND_HASHMAP] = "hash map heads",      [SJ_KIND_HASHMAP_DIR] = "hash map directories",
-        [SJ_KIND_HASHMAP_SEG] = "hash map tables", [SJ_KIND_BTREE_KEY] = "B-tree separator keys",
-        [SJ_KIND_USER] = "blocks of the user",     [SJ_KIND_DEQUE] = "deque heads",
-        [SJ_KIND_DEQUE_CHUNK] = "deque chunks",    [SJ_KIND_QUEUE] = "queue heads",
+        [SJ_KIND_ROOT] = "names of structures",
+        [SJ_KIND_BLOB] = "values",
+        [SJ_KIND_ENTRY] = "keys with values",
+        [SJ_KIND_BTREE] = "B-tree heads",
+        [SJ_KIND_BTREE_LEAF] = "B-tree leaves",
+        [SJ_KIND_BTREE_INNER] = "B-tree inner nodes",
+        [SJ_KIND_HASHMAP] = "hash map heads",
+        [SJ_KIND_HASHMAP_DIR] = "hash map directories",
+        [SJ_KIND_HASHMAP_SEG] = "hash map tables",
+        [SJ_KIND_BTREE_KEY] = "B-tree separator keys",
+        [SJ_KIND_USER] = "blocks of the user",
+        [SJ_KIND_DEQUE] = "deque heads",
+        [SJ_KIND_DEQUE_CHUNK] = "deque chunks",
+        [SJ_KIND_QUEUE] = "queue heads",
+        [SJ_KIND_RECORD] = "records",
+        [SJ_KIND_RECORD_TYPE] = "types of records",
     };
     return kind < sizeof texts / sizeof *texts ? texts[kind] : NULL;
 }

@@ -12,6 +12,7 @@
     ├── OrderError                ValueError
     ├── StructureTypeError        TypeError
     │   └── CodecMismatchError    ValueError
+    ├── RecordTypeError           TypeError
     ├── HoldError                 RuntimeError
     │   └── HoldUpgradeError
     ├── DetachedError             ValueError, as a closed file
@@ -65,6 +66,7 @@ __all__ = [
     "NotFoundError",
     "OrderError",
     "ReadOnlyError",
+    "RecordTypeError",
     "SegmentDamagedError",
     "SpaceBusyError",
     "SpaceFullError",
@@ -151,6 +153,10 @@ class StructureTypeError(SpaceJmpError, TypeError):
 
 class CodecMismatchError(StructureTypeError, ValueError):
     """The structure was made with other codecs than the ones it is opened with."""
+
+
+class RecordTypeError(SpaceJmpError, TypeError):
+    """The fields of a record are not those of its class, or not these values."""
 
 
 class HoldError(SpaceJmpError, RuntimeError):
@@ -282,6 +288,7 @@ _CLASSES: dict[int, type[BaseException]] = {
     25: IdentityError,
     26: UnsupportedError,
     27: InDoubtError,
+    28: RecordTypeError,
 }
 
 

@@ -38,6 +38,14 @@ int sj_user_alloc(struct sj_segment *segment, uint64_t bytes, uint64_t *pointer)
     return error;
 }
 
+/* A record (structures/record_layout.h) is laid out by its user too: its fields, behind a head that
+ * is as large. */
+static bool is_record(const struct sj_segment *segment, uint64_t block, uint64_t bytes)
+{
+    return bytes > HEAD &&
+           (uint16_t)sj_tx_peek(segment, (const uint64_t *)(uintptr_t)block) == SJ_KIND_RECORD;
+}
+
 bool sj_user_has(const struct sj_segment *segment, uint64_t block, uint64_t bytes)
 {
     const struct sj_user_block *head = (const struct sj_user_block *)(uintptr_t)block;
@@ -74,9 +82,13 @@ int sj_user_free(struct sj_segment *segment, uint64_t pointer)
 uint64_t sj_user_room(const struct sj_segment *segment, uint64_t pointer)
 {
     uint64_t block, bytes;
-    if (!sj_heap_block_of(segment, pointer, &block, &bytes) || !sj_user_has(segment, block, bytes))
+    if (!sj_heap_block_of(segment, pointer, &block, &bytes))
         return 0;
-    uint64_t end = block + HEAD + ((const struct sj_user_block *)(uintptr_t)block)->bytes;
+    uint64_t end = block + bytes;
+    if (sj_user_has(segment, block, bytes))
+        end = block + HEAD + ((const struct sj_user_block *)(uintptr_t)block)->bytes;
+    else if (!is_record(segment, block, bytes))
+        return 0;
     return pointer >= block + HEAD && pointer < end ? end - pointer : 0;
 }
 
@@ -186,7 +198,16 @@ int sj_user_root_get(const struct sj_segment *segment, const char *name, size_t 
                      uint64_t *pointer)
 {
     struct sj_root *root;
-    int error = find(segment, name, name_bytes, &root);
+    int error = sj_root_find(segment, name, name_bytes, &root);
+    if (error != SJ_OK)
+        return error;
+    if (root->type == SJ_KIND_RECORD) {
+        if (sj_segment_block(segment, root->pointer, HEAD, SJ_KIND_RECORD) == NULL)
+            return sj_segment_damaged(segment, root->pointer, "a record");
+        *pointer = root->pointer + HEAD;
+        return SJ_OK;
+    }
+    error = find(segment, name, name_bytes, &root);
     if (error != SJ_OK)
         return error;
     if (root->pointer != 0 && !sj_segment_spans(segment, root->pointer, 1))

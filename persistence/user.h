@@ -33,7 +33,8 @@ SJ_API int sj_user_free(struct sj_segment *segment, uint64_t pointer);
 /* Whether the block in use at `block`, of so many bytes, is a user's. */
 bool sj_user_has(const struct sj_segment *segment, uint64_t block, uint64_t bytes);
 
-/* Bytes from `pointer` on, which may lie inside of a user's block, to its end; 0: it does not. */
+/* Bytes from `pointer` on, which may lie inside of a user's block, or in a record's fields, to its
+ * end; 0: it does not. */
 SJ_API uint64_t sj_user_room(const struct sj_segment *segment, uint64_t pointer);
 
 /* Stores `bytes` bytes at `pointer`, all or none. SJ_EINVAL: they do not lie in a user's block. */
@@ -52,7 +53,7 @@ SJ_API int sj_user_change(struct sj_segment *segment, uint64_t pointer, uint64_t
  * to elsewhere; SJ_ETYPE: a structure has the name; those of sj_root_add. */
 SJ_API int sj_user_root_set(struct sj_segment *segment, const char *name, size_t name_bytes,
                             uint64_t pointer);
-/* SJ_ENOTFOUND, SJ_ETYPE. */
+/* Of a record: the address of its first field. SJ_ENOTFOUND, SJ_ETYPE. */
 SJ_API int sj_user_root_get(const struct sj_segment *segment, const char *name, size_t name_bytes,
                             uint64_t *pointer);
 /* SJ_ENOTFOUND, SJ_ETYPE. */

@@ -9,6 +9,7 @@ HASHMAP: Final[int]
 QUEUE: Final[int]
 LIST: Final[int]
 POINTER: Final[int]
+RECORD: Final[int]
 
 class RootRecord(NamedTuple):
     type: int

@@ -31,6 +31,7 @@ cdef extern from "persistence/roots.h" nogil:
         SJ_KIND_QUEUE
         SJ_KIND_LIST
         SJ_KIND_POINTER
+        SJ_KIND_RECORD
 
     struct sj_root:
         uint16_t type
@@ -75,6 +76,7 @@ HASHMAP = SJ_KIND_HASHMAP
 QUEUE = SJ_KIND_QUEUE
 LIST = SJ_KIND_LIST
 POINTER = SJ_KIND_POINTER
+RECORD = SJ_KIND_RECORD
 
 RootRecord = namedtuple("RootRecord", "type key_codec value_codec")
 Found = namedtuple("Found", "type key_codec value_codec serial")
@@ -113,6 +115,8 @@ def listing(Space space):
             if root is NULL or left == 0:
                 break
             left -= 1
+            if root.name[0] == 0:  # the types of records: users' names have no NUL
+                continue
             name = root.name[: root.name_bytes].decode("utf-8", "replace")
             found.append((name, RootRecord(root.type, root.key_codec, root.value_codec)))
     finally:

@@ -18,12 +18,14 @@ from spacejmp.persistence.errors import (
 from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_name
 from spacejmp.structures._container import ContainerCore
+from spacejmp.structures._record import RecordCore
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
-from spacejmp.structures.queue import Queue
 from spacejmp.structures.list import List
+from spacejmp.structures.queue import Queue
+from spacejmp.structures.recording import RECORD_HEAD, Recording
 from spacejmp.structures.roots import Roots, find_root
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedlist import SortedList
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spacejmp._space import Hold, Space
+    from spacejmp.structures._field import Registry
 
 __all__ = ["Containers"]
 
@@ -50,15 +53,16 @@ def _check_limit(limit: int | None, word: str) -> int | None:
     return limit
 
 
-class Containers:
+class Containers(Recording):
     """The half of `Store` that opens its structures."""
 
-    __slots__ = ("_opened", "_placed")
+    __slots__ = ("_opened", "_placed", "_registry")
 
     name: str
     _space: Space
 
     def __init__(self) -> None:
+        self._registry: Registry | None = None
         self._opened: weakref.WeakValueDictionary[str, ContainerCore] = (
             weakref.WeakValueDictionary()
         )
@@ -234,10 +238,15 @@ class Containers:
         kind = kind_of_root(root)
         if kind is None:
             raise StructureTypeError(f"{name!r} is of kind {root.type}, unknown to this version")
+        if root.type == _roots.RECORD:
+            return self._record(name, raw)
         return self._structure(kind.make, name, raw, root)
 
-    def __setitem__(self, name: str, structure: ContainerCore) -> None:
-        """Give a structure of this store a name, or one more.
+    def __setitem__(self, name: str, structure: Any) -> None:
+        """Give a structure, or a record, of this store a name, or one more.
+
+        A record takes the name of another record, so that ``store["first"]`` can be changed as a
+        pointer can.
 
         Raises
         ------
@@ -247,6 +256,9 @@ class Containers:
             It is no structure; it is of another store.
         """
         raw = check_root_name(name)
+        if isinstance(structure, RecordCore):
+            self._records().set_root(raw, structure)
+            return
         if not isinstance(structure, ContainerCore):
             raise TypeError(
                 f"store[{name!r}]: expected a structure of the store, found a "
@@ -415,12 +427,14 @@ class Containers:
                 fresh._set_limit(wanted)
         return fresh
 
-    def _at(self, head: int, serial: int) -> ContainerCore:
-        """The structure that a reference leads to."""
+    def _at(self, head: int, serial: int) -> Any:
+        """The structure or record that a reference leads to."""
         placed = self._placed.get((head, serial))
         if placed is not None:
             return placed
         found = _roots.look(self._space, head, serial)
+        if found.type == _roots.RECORD:
+            return self._records().at(self, None, head + RECORD_HEAD)
         kind = kind_of_root(found)
         if kind is None:
             raise StructureTypeError(

@@ -10,8 +10,9 @@ from spacejmp.structures._codec import codec_id
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
-from spacejmp.structures.queue import Queue
 from spacejmp.structures.list import List
+from spacejmp.structures.queue import Queue
+from spacejmp.structures.record import Record
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet
@@ -50,6 +51,7 @@ KINDS = (
     Kind("sortedset", _roots.BTREE, SortedSet, has_value=False),
     Kind("list", _roots.LIST, List, has_key=False),
     Kind("sortedlist", _roots.LIST, SortedList, has_value=False),
+    Kind("record", _roots.RECORD, Record, has_key=False, has_value=False),
 )
 
 

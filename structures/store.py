@@ -245,7 +245,7 @@ class Store(Containers, Versioned):
         ...     store.collect().freed_blocks > 0
         True
         """
-        kept = list(self._placed.keys())
+        kept = [*self._placed.keys(), *self._records().living()]
         found = _upkeep.collect(self._space, kept, progress)
         return CollectReport(*(found[field] for field in CollectReport._fields))
 

@@ -13,14 +13,12 @@
 #include "structures/deque.h"
 #include "structures/hashmap.h"
 #include "structures/list.h"
+#include "structures/record.h"
 #include "structures/reference.h"
 
 static const struct sj_structure_type *const types[] = {
-    &sj_btree_type,
-    &sj_deque_type,
-    &sj_hashmap_type,
-    &sj_list_type,
-    &sj_queue_type,
+    &sj_btree_type, &sj_deque_type,  &sj_hashmap_type, &sj_list_type,
+    &sj_queue_type, &sj_record_type, &sj_schema_type,
 };
 
 const struct sj_structure_type *sj_structure_type_of(uint16_t kind)
@@ -93,10 +91,10 @@ int sj_structure_share(struct sj_segment *segment, uint64_t head, uint32_t seria
 {
     struct sj_structure_info info;
     int error = sj_structure_look(segment, head, serial, &info);
-    if (error != SJ_OK || info.shared)
+    if (error != SJ_OK)
         return error;
-    uint64_t *word = (uint64_t *)(uintptr_t)head;
-    return sj_tx_single_word(segment, word, *word | (uint64_t)SJ_ITEM_SHARED << 16);
+    uint64_t *word = (uint64_t *)(uintptr_t)head, shared = *word | (uint64_t)SJ_ITEM_SHARED << 16;
+    return *word == shared ? SJ_OK : sj_tx_single_word(segment, word, shared);
 }
 
 static int share_one(void *context, uint64_t head, uint32_t serial)

@@ -27,6 +27,7 @@ BUILTINS = {
     "InvalidNameError": (ValueError,),
     "TooLargeError": (ValueError,),
     "OrderError": (ValueError,),
+    "RecordTypeError": (TypeError,),
     "StructureTypeError": (TypeError,),
     "CodecMismatchError": (TypeError, ValueError),
     "HoldError": (RuntimeError,),

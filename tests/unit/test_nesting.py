@@ -124,7 +124,7 @@ def test_drop_frees_no_structure_that_is_referred_to(store: sj.Store) -> None:
 
 def test_only_structures_get_names_and_only_in_their_store(home: Path, store: sj.Store) -> None:
     with pytest.raises(TypeError, match="expected a structure"):
-        store["x"] = {"a": 1}  # type: ignore[assignment]
+        store["x"] = {"a": 1}
     with sj.open("other", home=home) as other:
         with pytest.raises(ValueError, match="another store"):
             other["x"] = store.new_hashmap()

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+from spacejmp._space import Space
+from spacejmp.structures._container import Referable
+
+class Living:
+    def living(self) -> list[tuple[int, int]]: ...
+
+class RecordCore(Referable):
+    @property
+    def _place(self) -> tuple[int, int]: ...
+
+def record_address(record: RecordCore) -> int: ...
+def record_free(record: RecordCore, space: Space) -> None: ...
