@@ -167,7 +167,7 @@ def _told(root: SalvagedRoot) -> str:
     """What came back of a structure."""
     had = "" if root.expected is None else f" of {root.expected:,}"
     text = f"{root.recovered:,}{had} entries"
-    codecs = f", {root.kind}, key {root.key}, value {root.value}"
+    codecs = f", {root.kind}, key {root.key}" + (f", value {root.value}" if root.value else "")
     parts = {
         "suspect": root.suspect,
         "with a key that was there already": root.duplicates,

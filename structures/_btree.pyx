@@ -391,11 +391,16 @@ cdef class Range(BatchIterator):
     cdef int take(self, const sj_item *items, uint32_t got) except -1:
         """Makes the batch of what was read, up to the end of the range."""
         cdef uint32_t i
+        cdef uint8_t codec = self.mapping.key_codec
+        cdef bint bounded = self.low.is_set if self.backward else self.high.is_set
         for i in range(got):
-            if self.is_outside(&items[i].key):
+            if bounded and self.is_outside(&items[i].key):
                 self.ended = True
                 break
-            self.batch[i] = self.object_of(&items[i])
+            if self.give == GIVE_KEYS:
+                self.batch[i] = key_decode(codec, &items[i].key)
+            else:
+                self.batch[i] = self.object_of(&items[i])
             if self.word_keys:
                 self.words[i] = items[i].key.word
             elif self.keys is not None:

@@ -5,7 +5,14 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from spacejmp._space cimport SJ_OK, raise_error, sj_segment, sj_space_changes
-from spacejmp.structures._codec cimport key_decode, sj_item, sj_key, sj_kinds, sj_value
+from spacejmp.structures._codec cimport (
+    key_decode,
+    sj_item,
+    sj_key,
+    sj_kinds,
+    sj_value,
+    value_decode,
+)
 from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable
 from spacejmp.structures._mapping cimport (
     GIVE_ITEMS,
@@ -43,7 +50,8 @@ VALUES = GIVE_VALUES
 ITEMS = GIVE_ITEMS
 
 cdef enum:
-    BATCH = 64  # items that an iteration reads under one hold; ≥ SJ_HASHMAP_READ_MIN
+    BATCH = 256  # items that an iteration has room for; SJ_HASHMAP_READ_MIN of it may be left
+    BATCH_FIRST = 64  # at first, and after a change
 
 
 cdef class HashMapCore(MappingCore):
@@ -116,8 +124,9 @@ cdef class HashMapCore(MappingCore):
         cdef Scan items = Scan.__new__(Scan)
         items.mapping = self
         items.give = give
+        items.wanted = BATCH_FIRST
         items.batch = [None] * BATCH
-        items.keys = [None] * BATCH
+        items.keys = items.batch if give == GIVE_KEYS else [None] * BATCH
         return items
 
 
@@ -145,10 +154,12 @@ cdef class Scan(BatchIterator):
             else:
                 self.move_on()
             self.at = self.count = 0
+            if stale:
+                self.wanted = BATCH_FIRST
             self.changes = sj_space_changes(mapping.space.space)
             while True:
                 self.end = self.begin
-                error = sj_hashmap_read(&mapping.map, &self.end, BATCH, items, &got)
+                error = sj_hashmap_read(&mapping.map, &self.end, self.wanted, items, &got)
                 if error != SJ_OK:
                     raise_error(error)
                 self.ended = self.end == <uint64_t>-1
@@ -164,6 +175,7 @@ cdef class Scan(BatchIterator):
             if collecting:
                 PyGC_Enable()
             self.leave()
+        self.wanted = BATCH
         return 0
 
     cdef void move_on(self):
@@ -180,6 +192,10 @@ cdef class Scan(BatchIterator):
             if self.given is not None and key in self.given:
                 continue
             self.keys[self.count] = key
-            self.batch[self.count] = key if self.give == GIVE_KEYS else self.object_of(&items[i])
+            if self.give == GIVE_ITEMS:
+                self.batch[self.count] = (
+                    key, value_decode(self.mapping.value_codec, &items[i].value, self.mapping))
+            elif self.give == GIVE_VALUES:
+                self.batch[self.count] = self.object_of(&items[i])
             self.count += 1
         return 0

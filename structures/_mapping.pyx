@@ -12,7 +12,7 @@ kernel's class and from one of them.
 from collections.abc import Mapping
 
 from cpython.number cimport PyIndex_Check
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint64_t
 
 from spacejmp._space cimport (
     SJ_ECORRUPT,
@@ -40,7 +40,7 @@ from spacejmp.structures._codec cimport (
     value_decode,
     value_encode,
 )
-from spacejmp.structures._codec_tools cimport sj_buffer
+from spacejmp.structures._codec_tools cimport sj_bits_double, sj_buffer, sj_double_bits
 
 from spacejmp.persistence.errors import CorruptError
 from spacejmp.structures._codec import codec_name
@@ -216,7 +216,6 @@ cdef class MappingMethods:
         cdef int error
         keep_key = key_encode(mapping.key_codec, key, &k, &key_buffer)
         change.mapping = mapping
-        change.codec = mapping.value_codec
         try:
             keep_value = value_encode(mapping.value_codec, default, &change.value, &value_buffer,
                                       mapping)
@@ -272,23 +271,16 @@ cdef class MappingMethods:
         (1, 6, 11)
         """
         cdef MappingCore mapping = <MappingCore>self
-        cdef Sum change = Sum.__new__(Sum)
+        cdef uint8_t codec = mapping.value_codec
         cdef sj_key k
         cdef sj_buffer buffer
-        cdef int error
         keep = key_encode(mapping.key_codec, key, &k, &buffer)
-        change.mapping = mapping
-        change.codec = mapping.value_codec
-        change.begin(by, default)
-        mapping.enter_write()
-        error = mapping.c_change(&k, sum_of, <void *>change)
-        mapping.space.changed()
-        mapping.space.leave()
-        if change.raised is not None:
-            raise change.raised
-        if error != SJ_OK:
-            raise_error(error)
-        return change.sum
+        if codec == CODEC_INT or codec == CODEC_FLOAT:
+            return add_word(mapping, &k, by, default)
+        if codec == CODEC_ANY:
+            return add_object(mapping, &k, number_of(by), number_of(default))
+        raise TypeError("increment() is for mappings whose values are numbers: of codec 'int', "
+                        f"'float' or 'any', not {self.value!r}")
 
     def pop(self, key, default=MISSING):
         """Remove a key and return its value, or `default`; KeyError when there is neither."""
@@ -373,7 +365,6 @@ cdef class Change:
     """What a change of a value is given, and what it leaves."""
 
     cdef MappingCore mapping
-    cdef uint8_t codec
     cdef sj_value value  # the one that is stored
     cdef object raised
 
@@ -388,36 +379,63 @@ cdef int keep_or_default(void *context, const sj_value *old, sj_value *value) no
         value[0] = change.value
         return SJ_OK
     try:
-        change.found = value_decode(change.codec, old, change.mapping)
+        change.found = value_decode(change.mapping.value_codec, old, change.mapping)
     except BaseException as raised:
         change.raised = raised
     return SJ_EEXISTS
 
 
-cdef class Sum(Change):
-    """A number that is added to another one."""
+cdef struct WordSum:
+    bint is_float
+    bint is_too_large
+    sj_value by
+    sj_value number  # what there is when there is nothing; then the sum
 
+
+cdef int sum_words(void *context, const sj_value *old, sj_value *value) noexcept:
+    cdef WordSum *sum = <WordSum *>context
+    cdef int64_t number, by = <int64_t>sum.by.word
+    if old is not NULL:
+        sum.number = old[0]
+    number = <int64_t>sum.number.word
+    if sum.is_float:
+        sum.number.word = sj_double_bits(sj_bits_double(sum.number.word)
+                                         + sj_bits_double(sum.by.word))
+    elif (number > INT64_MAX - by) if by > 0 else (number < INT64_MIN - by):
+        sum.is_too_large = True
+        return SJ_EINVAL
+    else:
+        sum.number.word = <uint64_t>(number + by)
+    value[0] = sum.number
+    return SJ_OK
+
+
+cdef object add_word(MappingCore mapping, const sj_key *key, object by, object default):
+    """increment() of values that are words."""
+    cdef WordSum sum
+    cdef sj_buffer buffer
+    cdef int error
+    sum.is_float = mapping.value_codec == CODEC_FLOAT
+    sum.is_too_large = False
+    value_encode(mapping.value_codec, by, &sum.by, &buffer, None)
+    value_encode(mapping.value_codec, default, &sum.number, &buffer, None)
+    mapping.enter_write()
+    error = mapping.c_change(key, sum_words, &sum)
+    mapping.space.changed()
+    mapping.space.leave()
+    if sum.is_too_large:
+        raise OverflowError("the sum does not fit in 64 bits: make the container with "
+                            "value=\"any\"")
+    if error != SJ_OK:
+        raise_error(error)
+    return value_decode(mapping.value_codec, &sum.number, None)
+
+
+cdef class Sum(Change):
     cdef object by
-    cdef object default
-    cdef object sum
+    cdef object number  # what there is when there is nothing; then the sum
     cdef sj_buffer buffer
     cdef object keep
-
-    cdef int begin(self, object by, object default) except -1:
-        """Checks that they are numbers of the codec."""
-        cdef sj_value number
-        if self.codec == CODEC_ANY:
-            self.by = number_of(by)
-            self.default = number_of(default)
-        elif self.codec == CODEC_INT or self.codec == CODEC_FLOAT:
-            value_encode(self.codec, by, &number, &self.buffer, None)
-            self.by = value_decode(self.codec, &number, None)
-            value_encode(self.codec, default, &number, &self.buffer, None)
-            self.default = value_decode(self.codec, &number, None)
-        else:
-            raise TypeError("increment() is for mappings whose values are numbers: of codec "
-                            f"'int', 'float' or 'any', not {codec_name(self.codec, 'value')!r}")
-        return 0
 
 
 cdef object number_of(object found):
@@ -429,22 +447,37 @@ cdef object number_of(object found):
     raise TypeError(f"a number is needed to add, not {type(found).__name__}")
 
 
-cdef int sum_of(void *context, const sj_value *old, sj_value *value) noexcept:
+cdef int sum_objects(void *context, const sj_value *old, sj_value *value) noexcept:
     cdef Sum change = <Sum>context
     try:
-        number = change.default
         if old is not NULL:
-            number = value_decode(change.codec, old, change.mapping)
-            if change.codec == CODEC_ANY:
-                number = number_of(number)
-        change.sum = number + change.by
-        change.keep = value_encode(change.codec, change.sum, &change.value, &change.buffer,
+            change.number = number_of(value_decode(CODEC_ANY, old, change.mapping))
+        change.number = change.number + change.by
+        change.keep = value_encode(CODEC_ANY, change.number, &change.value, &change.buffer,
                                    change.mapping)
     except BaseException as raised:
         change.raised = raised
         return SJ_EINVAL
     value[0] = change.value
     return SJ_OK
+
+
+cdef object add_object(MappingCore mapping, const sj_key *key, object by, object default):
+    """increment() of values of codec any."""
+    cdef Sum change = Sum.__new__(Sum)
+    cdef int error
+    change.mapping = mapping
+    change.by = by
+    change.number = default
+    mapping.enter_write()
+    error = mapping.c_change(key, sum_objects, <void *>change)
+    mapping.space.changed()
+    mapping.space.leave()
+    if change.raised is not None:
+        raise change.raised
+    if error != SJ_OK:
+        raise_error(error)
+    return change.number
 
 
 cdef class BatchIterator:
