@@ -124,7 +124,8 @@ test: build
 	$(BIN)/python -m pytest $(TESTS)
 
 bench: build
-	@$(BIN)/python -c 'import lmdb' 2>/dev/null || $(PIP) install lmdb
+	@$(BIN)/python -c 'import BTrees, ZODB, diskcache, lmdb' 2>/dev/null || \
+	    $(PIP) install 'spacejmp[bench]'
 	@for module in $(BENCH); do echo "== $$module"; $(BIN)/python -m $$module || exit 1; done
 
 # --- checks -------------------------------------------------------------------------------------

@@ -80,6 +80,10 @@ class Contestant(ABC):
         """Look for keys that are not there."""
 
     @abstractmethod
+    def contains(self, keys: Sequence[Any]) -> None:
+        """Ask whether keys are there."""
+
+    @abstractmethod
     def scan(self) -> None:
         """Get all items."""
 
@@ -133,6 +137,11 @@ class DictLike(Contestant):
         get = self.m.get
         for key in keys:
             get(key)
+
+    def contains(self, keys: Sequence[Any]) -> None:
+        m = self.m
+        for key in keys:
+            key in m  # noqa: B015
 
     def scan(self) -> None:
         for _key, _value in self.m.items():

@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 Clock = Literal["cpu", "wall"]
+PACKAGES = ("spacejmp", "sortedcontainers", "lmdb", "ZODB", "BTrees", "diskcache")
 T = TypeVar("T")
 C = TypeVar("C")
 P = TypeVar("P")
@@ -238,7 +239,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "huge_pages_shm": _text("/sys/kernel/mm/transparent_hugepage/shmem_enabled"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "versions": {name: _version(name) for name in ("spacejmp", "sortedcontainers", "lmdb")},
+        "versions": {name: _version(name) for name in PACKAGES},
         "sqlite": sqlite3.sqlite_version,
         "load": round(os.getloadavg()[0], 1),
     }

@@ -64,6 +64,7 @@ class EmptyLoop(Contestant):
             pass
 
     miss = get
+    contains = get
     delete = get
     put = insert
 
@@ -180,6 +181,12 @@ class Lmdb(Contestant):
 
     miss = get
 
+    def contains(self, keys: Sequence[Any]) -> None:
+        with self._read() as transaction:
+            set_key = transaction.cursor().set_key
+            for key in keys:
+                set_key(key)
+
     def scan(self) -> None:
         with self._read() as transaction:
             for _key, _value in transaction.cursor():
@@ -250,6 +257,13 @@ class LmdbInt(Lmdb):
             get = transaction.get
             for key in keys:
                 get(pack(key))
+
+    def contains(self, keys: Sequence[Any]) -> None:
+        pack = self._pack
+        with self._read() as transaction:
+            set_key = transaction.cursor().set_key
+            for key in keys:
+                set_key(pack(key))
 
     def scan(self) -> None:
         unpack = self._unpack
@@ -346,6 +360,15 @@ class Sqlite(Contestant):
         execute("BEGIN")
         for key in keys:
             execute("SELECT v FROM t WHERE k = ?", (key,))
+            fetchone()
+        execute("COMMIT")
+
+    def contains(self, keys: Sequence[Any]) -> None:
+        cursor = self._connection.cursor()
+        execute, fetchone = cursor.execute, cursor.fetchone
+        execute("BEGIN")
+        for key in keys:
+            execute("SELECT 1 FROM t WHERE k = ?", (key,))
             fetchone()
         execute("COMMIT")
 

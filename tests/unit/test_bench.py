@@ -125,6 +125,33 @@ def test_a_full_disk_is_done_and_told(tmp_path: Path) -> None:
         assert "impossible" in case or (case["commits"] > 0 and case["reopened"] == "nothing lost")
 
 
+@pytest.mark.slow
+def test_structures_are_told_next_to_others(home: Path) -> None:
+    file = home / "run.json"
+    options = ["--n", "400", "--rounds", "1", "--seconds", "0.02", "--readers", "1,2"]
+    told = run(["bench.bench_structures", *options, "--directory", str(home), "--json", str(file)])
+    data = json.loads(file.read_text())
+    left_out = " ".join(data["facts"]["left_out"])
+    cells = {(cell["workload"], cell["operation"], cell["contestant"]) for cell in data["cells"]}
+    for kind in ("int", "bytes"):
+        for operation in ("put", "get", "in", "scan"):
+            for who in ("dict", "HashMap", "SortedDict", "BTree", "SQLite", "shelve"):
+                assert (f"mappings {kind}", operation, who) in cells
+            for who in ("LMDB", "ZODB", "diskcache"):
+                measured = (f"mappings {kind}", operation, who) in cells
+                assert measured or f"{who}: " in left_out
+            for who in ("set", "Set", "sortedcontainers", "SortedSet"):
+                assert ((f"sets {kind}", operation, who) in cells) == (operation != "get")
+    for rates in data["facts"]["readers"].values():
+        assert set(rates) == {"1", "2"}
+        assert all(rate > 0 for (found,) in rates.values() for rate in found)
+    assert "the nearest persistent peer" in told
+    assert "BTree: 2 readers / 1 reader" in told
+    again = run(["bench.structures_report", str(file), "--markdown"])
+    assert "| put, one by one |" in again
+    assert [path.name for path in home.iterdir()] == ["run.json"], "it cleans up"
+
+
 FORGETFUL = """
 import sys
 import bench.bench_reliability, bench.fault_stores
