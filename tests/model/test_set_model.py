@@ -131,10 +131,14 @@ class SetMachine(RuleBasedStateMachine):
         model ^= other
         assert mine is self.set
 
-    @rule()
-    def pop(self) -> None:
+    @rule(number=POSITION)
+    def pop(self, number: int) -> None:
+        """Which one is popped hangs on a random seed: so it is not the one that is gone then."""
         with contextlib.suppress(KeyError):
-            self.model.remove(self.set.pop())
+            popped = self.set.pop()
+            assert popped in self.model
+            self.set.add(popped)
+            self.both("remove", self.some(number))
 
     @rule()
     def clear(self) -> None:
