@@ -375,6 +375,8 @@ int sj_leave_write(struct sj_space *space, uint64_t *position)
 {
     struct sj_segment *segment = space->segment;
     *position = 0;
+    if (SJ_UNLIKELY(sj_tx_depth(segment) > 0))
+        sj_lock_changed(space->lock);
     while (sj_tx_depth(segment) > 0)
         sj_tx_abort(segment);
     if (SJ_UNLIKELY(sj_segment_is_damaged(segment))) { /* its log is left to the next one */

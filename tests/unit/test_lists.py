@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -217,6 +218,28 @@ def test_undone_changes_are_gone_from_the_handle_too(store: sj.Store) -> None:
             tx.abort()
         numbers.append(601)
         assert numbers == [*range(602)]
+
+
+def test_a_thread_that_ends_inside_a_transaction_leaves_nothing(store: sj.Store) -> None:
+    """The handle went on with a leaf that was made in there."""
+    numbers = store.list("numbers", value="int")
+    numbers.extend(range(20))
+
+    def begin_and_end() -> None:
+        hold = store.transaction()
+        hold.__enter__()
+        numbers.clear()
+        numbers.extend(range(100, 120))
+        assert numbers[0] == 100
+        with pytest.warns(ResourceWarning, match="not left"):
+            del hold
+
+    thread = threading.Thread(target=begin_and_end)
+    thread.start()
+    thread.join()
+    numbers.append(20)
+    assert numbers == [*range(21)]
+    assert store.check().leaked_blocks == 0
 
 
 def test_roots_codecs_and_reprs(store: sj.Store) -> None:
