@@ -28,11 +28,11 @@ int deque_chunk_damaged(const struct sj_deque *deque, uint64_t at)
 static bool is_sane(const struct sj_deque *deque, const struct deque_ends *ends)
 {
     uint32_t begin = ends->at[SJ_LEFT], end = ends->at[SJ_RIGHT];
-    if (begin > SJ_DEQUE_SLOTS || end > SJ_DEQUE_SLOTS ||
+    if (end > SJ_DEQUE_SLOTS ||
         ends->count > sj_segment_committed(deque->segment) / sizeof(uint64_t))
         return false;
     if (ends->chunk[SJ_LEFT] == ends->chunk[SJ_RIGHT])
-        return begin <= end && ends->count == end - begin;
+        return begin + ends->count == end;
     uint64_t outer = SJ_DEQUE_SLOTS - begin + end;
     return begin < SJ_DEQUE_SLOTS && end > 0 && ends->count >= outer &&
            (ends->count - outer) % SJ_DEQUE_SLOTS == 0;

@@ -41,6 +41,8 @@ FILES = (
     "structures/btree_node.h",
     "structures/btree_search.h",
     "structures/check.c",
+    "structures/deque*.c",
+    "structures/deque_ends.h",
     "structures/entry.c",
     "structures/entry.h",
     "structures/hashmap*.c",
@@ -86,7 +88,8 @@ SYNC = re.compile(
 )
 DAMAGE = (
     r"(?:NULL|false|0|text|SJ_ECORRUPT|SJ_ENOTFOUND)\s*;"
-    r"|(?:damaged\w*|bad|sj_segment_damaged|hashmap_table_damaged|look_behind)\s*\("
+    r"|(?:damaged\w*|bad|sj_segment_damaged|hashmap_table_damaged|deque_chunk_damaged"
+    r"|state_damaged|look_behind)\s*\("
     r"|sj_error\(\s*SJ_E(?:CORRUPT|FORMAT|VERSION|TRUNCATED|UNCLEAN)\b"
 )
 REFUSES = re.compile(rf"\s*\{{?\s*(?:return|error\s*=)\s*(?:{DAMAGE})")

@@ -128,6 +128,38 @@ static void a_value_too_large_is_refused(void)
     world_drop(world, "large");
 }
 
+static void what_is_beyond_the_end_is_not_there(void)
+{
+    struct world *world = world_make("beyond", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    struct sj_value value = {.word = 1};
+    world_extend(world, SJ_RIGHT, 100);
+    CHECK(sj_deque_insert(&world->deque, 101, &value) == SJ_ENOTFOUND);
+    CHECK(sj_deque_insert(&world->deque, UINT64_MAX, &value) == SJ_ENOTFOUND);
+    CHECK(sj_deque_delete(&world->deque, 100) == SJ_ENOTFOUND);
+    CHECK(sj_deque_set(&world->deque, 100, &value) == SJ_ENOTFOUND);
+    CHECK(sj_deque_remove(&world->deque, SJ_LEFT, 101) == SJ_ENOTFOUND);
+    world_check(world);
+    world_drop(world, "beyond");
+}
+
+static void a_limit_that_is_set_counts(void)
+{
+    struct world *world = world_make("limit", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    world_extend(world, SJ_RIGHT, 10);
+    CHECK(sj_deque_set_limit(&world->deque, 9) == SJ_EINVAL);
+    CHECK_OK(sj_deque_set_limit(&world->deque, 12));
+    CHECK(sj_deque_limit(&world->deque) == 12);
+    world_begin(world);
+    CHECK_OK(sj_deque_set_limit(&world->deque, 10));
+    world_end(world, false);
+    CHECK(sj_deque_limit(&world->deque) == 12);
+    world->limit = 12;
+    world_extend(world, SJ_LEFT, 5);
+    CHECK(world->items.count == 12);
+    world_check(world);
+    world_drop(world, "limit");
+}
+
 /* An extend that finds no room leaves the deque as it was, also inside of a transaction. */
 static void a_full_segment_is_refused(bool inside)
 {
@@ -159,6 +191,8 @@ int main(void)
     a_short_queue_stays_in_its_chunk();
     a_deque_outlives_its_segment_being_closed();
     a_value_too_large_is_refused();
+    what_is_beyond_the_end_is_not_there();
+    a_limit_that_is_set_counts();
     a_full_segment_is_refused(false);
     a_full_segment_is_refused(true);
     printf("ok\n");

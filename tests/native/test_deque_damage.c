@@ -188,6 +188,7 @@ static void every_field_is_checked(enum sj_item_kind kind)
     is_found(&first->previous, 8, (uintptr_t)last);
     is_found(&second->node.kind, 2, SJ_KIND_BLOB);
     is_found(&second->node.aux, 4, 1);
+    is_found(&second->node.count, 2, 1);
     if (kind == SJ_ITEM_BYTES) {
         is_found(&second->slot[5], 8, nowhere);
         is_found(&second->slot[5], 8, 0);
@@ -224,6 +225,59 @@ static void the_head_is_checked_when_it_is_opened(void)
     world->deque.head->node.count ^= 0x70 << 8;
     CHECK_OK(sj_deque_open(world->segment, head, &other));
     world_drop(world, "head");
+}
+
+static void state_is_found(uint64_t begin, uint64_t end, uint64_t count)
+{
+    struct sj_deque other;
+    struct sj_deque_head *head = world->deque.head;
+    uint64_t old = head->state;
+    head->state = count << 16 | end << 8 | begin;
+    CHECK(sj_deque_open(world->segment, (uintptr_t)head, &other) == SJ_ECORRUPT);
+    head->state = old;
+    CHECK_OK(sj_deque_open(world->segment, (uintptr_t)head, &other));
+}
+
+/* Each state is wrong in one way alone. */
+static void the_numbers_fit_together(void)
+{
+    world = world_make("state", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    world_extend(world, SJ_RIGHT, 10);
+    state_is_found(59, 61, 2);
+    state_is_found(10, 9, 1);
+    state_is_found(20, 30, 11);
+    world_extend(world, SJ_RIGHT, 290);
+    state_is_found(30, 61, 30 + 61 + 240);
+    state_is_found(60, 40, 40 + 240);
+    state_is_found(30, 0, 30 + 240);
+    state_is_found(30, 30, 44);
+    state_is_found(30, 30, 60 + (60ull << 40));
+    state_is_found(30, 30, 61);
+    world_drop(world, "state");
+}
+
+/* What an operation comes to by links is held against what it expects there. */
+static void links_that_lead_on_too_far_are_found(void)
+{
+    struct sj_value value;
+    uint32_t got;
+    world = world_make("links", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    world_extend(world, SJ_RIGHT, 200);
+    struct sj_deque_chunk *first = (struct sj_deque_chunk *)(uintptr_t)world->deque.head->first;
+    struct sj_deque_chunk *last = (struct sj_deque_chunk *)(uintptr_t)world->deque.head->last;
+    struct sj_deque_chunk *second = (struct sj_deque_chunk *)(uintptr_t)first->next;
+    uint64_t third = second->next, before_last = last->previous;
+    first->next = third; /* whose `previous` is the second */
+    CHECK(sj_deque_remove(&world->deque, SJ_LEFT, 30) == SJ_ECORRUPT);
+    first->next = (uintptr_t)last;
+    last->previous = (uintptr_t)first;
+    CHECK(sj_deque_remove(&world->deque, SJ_LEFT, 30) == SJ_ECORRUPT);
+    first->next = (uintptr_t)second;
+    last->previous = before_last;
+    struct sj_deque_cursor cursor = {.index = 3, .chunk = (uintptr_t)world->deque.head, .slot = 3};
+    CHECK(sj_deque_read(&world->deque, &cursor, false, 1, &value, &got) == SJ_ECORRUPT);
+    world_check(world);
+    world_drop(world, "links");
 }
 
 /* Two chunks that are one: what is freed twice is found by the heap. */
@@ -263,6 +317,8 @@ int main(void)
         random_words_are_survived((enum sj_item_kind)kind);
     }
     the_head_is_checked_when_it_is_opened();
+    the_numbers_fit_together();
+    links_that_lead_on_too_far_are_found();
     printf("ok\n");
     return 0;
 }
