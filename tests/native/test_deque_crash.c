@@ -172,6 +172,50 @@ static void transact(struct world *world)
     world_end(world, true);
 }
 
+/* ------------------------------------------------------------------ the order of stores */
+
+static const struct sj_segment *watched;
+static uint64_t unfenced; /* stores to the log since the last fence */
+static uint64_t moved;
+
+static bool lies_in_a_chunk(const void *at)
+{
+    uint64_t block, bytes, address = (uintptr_t)at;
+    return sj_heap_block_of(watched, address, &block, &bytes) &&
+           ((const struct sj_block *)(uintptr_t)block)->kind == SJ_KIND_DEQUE_CHUNK;
+}
+
+static void watch(enum sj_seam_event event, void *at, uint64_t value)
+{
+    (void)value;
+    if (event == SJ_SEAM_FENCE) {
+        unfenced = 0;
+    } else if (event == SJ_SEAM_STORE && (uintptr_t)at < watched->heap) {
+        unfenced++;
+    } else if (event == SJ_SEAM_STORE && lies_in_a_chunk(at)) {
+        CHECK(unfenced == 0);
+        moved++;
+    }
+}
+
+/* What a power loss needs more than a kill: no item moves before its old slot is safe. */
+static void nothing_moves_before_the_log_is_safe(void)
+{
+    struct world *world = world_make("order", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    void (*const changes[])(struct world *) = {reverse, delete, set};
+    world_extend(world, SJ_RIGHT, 200);
+    watched = world->segment;
+    for (uint32_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        unfenced = moved = 0;
+        sj_seam_hook = watch;
+        changes[i](world);
+        sj_seam_hook = NULL;
+        CHECK(moved > 0);
+    }
+    world_check(world);
+    world_drop(world, "order");
+}
+
 static void changing(enum sj_item_kind value, uint64_t limit)
 {
     struct world *world = world_make("changing", value, limit);
@@ -202,6 +246,7 @@ int main(void)
     changing(SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
     changing(SJ_ITEM_BYTES, SJ_DEQUE_UNLIMITED);
     changing(SJ_ITEM_BYTES, 140);
+    nothing_moves_before_the_log_is_safe();
     free(image);
     printf("ok\n");
     return 0;
