@@ -1,102 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""_btree.pyx: the B-tree kernel for Python: its operations, iteration in ranges, bulk loading."""
-
-from collections.abc import Mapping
+"""_btree.pyx: the B-tree kernel for Python: its operations, iteration in ranges."""
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from spacejmp._space cimport (
-    SJ_ENOTFOUND,
-    SJ_OK,
-    Space,
-    raise_error,
-    sj_segment,
-    sj_space_changes,
-    sj_tx_abort,
-    sj_tx_begin,
-    sj_tx_commit,
-)
+from spacejmp._space cimport SJ_OK, raise_error, sj_space_changes
 from spacejmp.structures._codec cimport (
     SJ_ITEM_WORD,
     codec_kind,
-    key_decode,
-    key_encode,
     key_find,
     sj_item,
     sj_key,
-    sj_kinds,
     sj_value,
-    value_encode,
 )
-from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable, sj_buffer
+from spacejmp.structures._codec_tools cimport PyGC_Disable, PyGC_Enable
+from spacejmp.structures._iterator cimport BatchIterator
 from spacejmp.structures._mapping cimport (
     GIVE_ITEMS,
     GIVE_KEYS,
     GIVE_VALUES,
-    BatchIterator,
     MappingCore,
     c_bool,
     sj_put_mode,
     sj_value_change,
 )
 
-
-cdef extern from "structures/btree.h" nogil:
-    enum:
-        SJ_KIND_BTREE
-
-    struct sj_btree_leaf:
-        pass
-
-    struct sj_btree:
-        sj_kinds kinds
-
-    struct sj_btree_cursor:
-        sj_btree_leaf *leaf
-        uint32_t at
-        uint64_t hops
-
-    struct sj_btree_bulk:
-        pass
-
-    int sj_btree_open(sj_segment *segment, uint64_t head, sj_btree *tree)
-    uint64_t sj_btree_count(const sj_btree *tree)
-    int sj_btree_get(const sj_btree *tree, const sj_key *key, sj_value *value)
-    int sj_btree_put(sj_btree *tree, const sj_key *key, const sj_value *value, sj_put_mode mode,
-                     c_bool *existed)
-    int sj_btree_change(sj_btree *tree, const sj_key *key, sj_value_change change, void *context)
-    int sj_btree_delete(sj_btree *tree, const sj_key *key)
-    int sj_btree_clear(sj_btree *tree)
-    int sj_btree_seek(const sj_btree *tree, const sj_key *key, bint after, sj_btree_cursor *cursor)
-    int sj_btree_seek_last(const sj_btree *tree, const sj_key *key, bint before,
-                           sj_btree_cursor *cursor)
-    int sj_btree_first(const sj_btree *tree, sj_btree_cursor *cursor)
-    int sj_btree_last(const sj_btree *tree, sj_btree_cursor *cursor)
-    int sj_btree_select(const sj_btree *tree, uint64_t rank, sj_btree_cursor *cursor)
-    int sj_btree_rank(const sj_btree *tree, const sj_key *key, bint after, uint64_t *rank)
-    int sj_btree_read(const sj_btree *tree, sj_btree_cursor *cursor, bint backward, uint32_t wanted,
-                      sj_item *items, uint32_t *got)
-    int sj_btree_bulk_begin(sj_btree *tree, uint32_t fill_percent, sj_btree_bulk **bulk)
-    int sj_btree_bulk_add(sj_btree_bulk *bulk, const sj_key *key, const sj_value *value)
-    int sj_btree_bulk_end(sj_btree_bulk *bulk)
-    void sj_btree_bulk_drop(sj_btree_bulk *bulk)
-
 KEYS = GIVE_KEYS
 VALUES = GIVE_VALUES
 ITEMS = GIVE_ITEMS
 
 cdef enum:
-    BATCH = 64  # items that an iteration reads under one hold
+    BATCH = 256  # numbers that an iteration reads under one hold
+    BATCH_OTHER = 64  # of other items: what is read stays in memory until it is given
     BATCH_FIRST = 16
     BATCH_STALE = 2  # after a change: most likely the next step brings another one
 
 
 cdef class BTreeCore(MappingCore):
     """The operations of `BTree` that need the kernel."""
-
-    cdef sj_btree tree
 
     cdef int c_open(self, uint64_t head) noexcept:
         cdef int error = sj_btree_open(self.space.space.segment, head, &self.tree)
@@ -123,6 +65,18 @@ cdef class BTreeCore(MappingCore):
 
     cdef int c_clear(self) noexcept:
         return sj_btree_clear(&self.tree)
+
+    cdef int c_get_many(self, const sj_key *key, uint32_t count, sj_value *value,
+                        c_bool *found) noexcept nogil:
+        return sj_btree_get_many(&self.tree, key, count, value, found)
+
+    cdef int c_put_many(self, const sj_key *key, const sj_value *value, uint32_t count,
+                        uint64_t *fresh) noexcept nogil:
+        return sj_btree_put_many(&self.tree, key, value, count, fresh)
+
+    cdef int c_delete_many(self, const sj_key *key, uint32_t count,
+                           uint64_t *deleted) noexcept nogil:
+        return sj_btree_delete_many(&self.tree, key, count, deleted)
 
     def _iterate(self, int give, bint backward, minimum=None, maximum=None,
                  bint with_minimum=True, bint with_maximum=True):
@@ -180,89 +134,11 @@ cdef class BTreeCore(MappingCore):
             raise_error(error)
         return rank
 
-    def bulk_load(self, items, *, int fill=100):
-        """Load ascending (key, value) pairs into the empty tree, all or nothing.
-
-        Parameters
-        ----------
-        items : mapping or iterable of pairs
-            Keys strictly ascending. It is read inside the write hold.
-        fill : int
-            How full the nodes become, in per cent, 50 to 100: less leaves room for later inserts.
-
-        Raises
-        ------
-        OrderError
-            A key is not above the one before it; nothing has changed.
-        InvalidArgumentError
-            The tree is not empty.
-
-        Complexity
-        ----------
-        O(n), without a search: several times faster than inserting.
-
-        Durability
-        ----------
-        One atomic operation: durable when it returns, and after a crash all of it is there or none.
-        """
-        cdef sj_btree_bulk *bulk = NULL
-        cdef Space space = self.space
-        cdef sj_segment *segment
-        cdef sj_key k
-        cdef sj_value v
-        cdef sj_buffer key_buffer, value_buffer
-        cdef int error
-        if not 50 <= fill <= 100:
-            raise ValueError(f"fill: expected 50 to 100 per cent, found {fill}")
-        if isinstance(items, Mapping):
-            items = items.items()
-        self.enter_write()
-        segment = space.space.segment  # `items` may detach the space
-        try:
-            error = sj_tx_begin(segment)
-            if error != SJ_OK:
-                raise_error(error)
-            try:
-                error = sj_btree_bulk_begin(&self.tree, fill, &bulk)
-                if error != SJ_OK:
-                    raise_error(error)
-                for key, value in items:
-                    keep_key = key_encode(self.key_codec, key, &k, &key_buffer)
-                    keep_value = value_encode(self.value_codec, value, &v, &value_buffer,
-                                              self)
-                    if value_buffer.references:
-                        self.adopt(&v)
-                    error = sj_btree_bulk_add(bulk, &k, &v)
-                    if error != SJ_OK:
-                        raise_error(error)
-                error = sj_btree_bulk_end(bulk)
-                bulk = NULL
-                if error != SJ_OK:
-                    raise_error(error)
-            except:
-                if bulk is not NULL:
-                    sj_btree_bulk_drop(bulk)
-                sj_tx_abort(segment)
-                raise
-            error = sj_tx_commit(segment)
-            space.changed()
-            if error != SJ_OK:
-                raise_error(error)
-        finally:
-            space.leave()
-
 
 cdef class Bound:
     """One end of a range, kept for as long as the range is iterated."""
 
-    cdef sj_key key
-    cdef sj_buffer buffer
-    cdef object keep
-    cdef bint is_set
-    cdef bint beyond  # the range begins (ends) only beyond the key, seen from inside of it
-
     cdef int set(self, uint8_t codec, object key, bint inclusive, int direction) except -1:
-        """`direction`: 1 for a lower bound, −1 for an upper one."""
         cdef int side
         self.keep = (key, key_find(codec, key, &self.key, &self.buffer, &side))
         self.beyond = side * direction > 0 if side != 0 else not inclusive
@@ -282,8 +158,7 @@ cdef class Range(BatchIterator):
     cdef uint64_t rank  # where to begin
     cdef uint64_t left  # by rank: items to give still, those of the batch included
     cdef bint word_keys
-    cdef uint64_t[BATCH] words  # keys of the batch
-    cdef list keys  # of byte keys, when the batch does not have them
+    cdef uint32_t most  # items of a batch
     cdef Bound last  # the last key given, sought again after a change
 
     cdef int begin(self, BTreeCore tree, int give, bint backward) except -1:
@@ -294,25 +169,15 @@ cdef class Range(BatchIterator):
         self.low = Bound.__new__(Bound)
         self.high = Bound.__new__(Bound)
         self.word_keys = codec_kind(tree.key_codec) == SJ_ITEM_WORD
-        self.batch = [None] * BATCH
-        self.keys = [None] * BATCH if give == GIVE_VALUES and not self.word_keys else None
+        self.most = BATCH if self.gives_numbers() else BATCH_OTHER
         return 0
 
     cdef int remember(self) except -1:
         """The key that was given last."""
-        cdef Py_ssize_t at = self.at - 1  # ≥ 0: of each batch one item at least was given
         if self.last is None:
             self.last = Bound.__new__(Bound)
-        if self.word_keys:
-            self.last.key.word = self.words[at]
-            return 0
-        if self.give == GIVE_KEYS:
-            key = self.batch[at]
-        elif self.give == GIVE_ITEMS:
-            key = self.batch[at][0]
-        else:
-            key = self.keys[at]
-        return self.last.set(self.mapping.key_codec, key, False, 1)
+        # at ≥ 1: of each batch one item at least was given
+        return self.last.set(self.mapping.key_codec, self.key_at(self.at - 1), False, 1)
 
     cdef int start(self, const sj_btree *tree) noexcept:
         """Puts the cursor where the range begins."""
@@ -370,6 +235,7 @@ cdef class Range(BatchIterator):
             self.at = self.count = 0
             if self.by_rank and self.left < self.wanted:
                 self.wanted = <uint32_t>self.left
+            self.make_room(self.wanted)
             if error == SJ_OK:
                 error = sj_btree_read(&tree.tree, &self.cursor, self.backward, self.wanted, items,
                                       &got)
@@ -385,25 +251,19 @@ cdef class Range(BatchIterator):
             if collecting:
                 PyGC_Enable()
             self.leave()
-        self.wanted = min(2 * self.wanted, <uint32_t>BATCH) if self.wanted != 0 else 1
+        self.wanted = min(2 * self.wanted, self.most) if self.wanted != 0 else 1
         return 0
 
     cdef int take(self, const sj_item *items, uint32_t got) except -1:
         """Makes the batch of what was read, up to the end of the range."""
-        cdef uint32_t i
-        cdef uint8_t codec = self.mapping.key_codec
-        cdef bint bounded = self.low.is_set if self.backward else self.high.is_set
-        for i in range(got):
-            if bounded and self.is_outside(&items[i].key):
-                self.ended = True
-                break
-            if self.give == GIVE_KEYS:
-                self.batch[i] = key_decode(codec, &items[i].key)
-            else:
-                self.batch[i] = self.object_of(&items[i])
-            if self.word_keys:
-                self.words[i] = items[i].key.word
-            elif self.keys is not None:
-                self.keys[i] = key_decode(self.mapping.key_codec, &items[i].key)
-            self.count += 1
-        return 0
+        cdef uint32_t count = got, low = 0, middle
+        if got != 0 and self.is_outside(&items[got - 1].key):
+            self.ended = True
+            count = got - 1
+            while low < count:
+                middle = (low + count) // 2
+                if self.is_outside(&items[middle].key):
+                    count = middle
+                else:
+                    low = middle + 1
+        return self.place_all(items, count)

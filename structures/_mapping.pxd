@@ -43,28 +43,14 @@ cdef class MappingCore(ContainerCore):
 
     cdef int expect_kinds(self, sj_kinds kinds, uint64_t head) noexcept
 
+    # Of many keys, in a hold that stays while the GIL is not held.
+    cdef int c_get_many(self, const sj_key *key, uint32_t count, sj_value *value,
+                        c_bool *found) noexcept nogil
+    cdef int c_put_many(self, const sj_key *key, const sj_value *value, uint32_t count,
+                        uint64_t *fresh) noexcept nogil
+    cdef int c_delete_many(self, const sj_key *key, uint32_t count,
+                           uint64_t *deleted) noexcept nogil
+
     cdef object get_or(self, object key, object default, bint must)
     cdef int store_item(self, object key, object value) except -1
     cdef bint remove(self, object key) except -1
-
-
-cdef class BatchIterator:
-    """Gives items from a batch; fills the next one when it is used up or the store has changed."""
-    cdef MappingCore mapping
-    cdef int give
-    cdef list batch
-    cdef Py_ssize_t at  # the next of the batch to give
-    cdef Py_ssize_t count  # of the batch
-    cdef uint64_t changes  # sj_space_changes() when the batch was read
-    cdef bint ended  # nothing comes after the batch
-    cdef bint filling  # a batch is being read, which may run Python code
-    cdef uint32_t wanted  # how large the next batch is to be
-
-    # Reads the next batch into `batch`, setting count (≥ 1) and at, or sets `ended`; `stale`: the
-    # store has changed since the last one. A failure in the hold ends the iteration.
-    cdef int fill(self, bint stale) except -1
-
-    # Ends the hold of a fill.
-    cdef int leave(self) except -1
-
-    cdef object object_of(self, const sj_item *item)

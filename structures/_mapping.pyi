@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from spacejmp.structures._container import ContainerCore
@@ -36,6 +36,3 @@ class SetMethods:
     def discard(self, value: Any) -> None: ...
     def remove(self, value: Any) -> None: ...
     def _describe(self, kind: str) -> str: ...
-
-class BatchIterator(Iterator[Any]):
-    def __next__(self) -> Any: ...

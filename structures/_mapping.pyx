@@ -12,7 +12,7 @@ kernel's class and from one of them.
 from collections.abc import Mapping
 
 from cpython.number cimport PyIndex_Check
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from spacejmp._space cimport (
     SJ_ECORRUPT,
@@ -23,7 +23,6 @@ from spacejmp._space cimport (
     Space,
     raise_error,
     sj_segment_committed,
-    sj_space_changes,
 )
 from spacejmp.structures._codec cimport (
     CODEC_ANY,
@@ -33,7 +32,6 @@ from spacejmp.structures._codec cimport (
     key_decode,
     key_encode,
     key_find,
-    sj_item,
     sj_key,
     sj_kinds,
     sj_value,
@@ -77,6 +75,18 @@ cdef class MappingCore(ContainerCore):
             return SJ_OK
         return sj_segment_damaged(self.space.space.segment, head,
                                   "a structure whose items are none of its codecs")
+
+    cdef int c_get_many(self, const sj_key *key, uint32_t count, sj_value *value,
+                        c_bool *found) noexcept nogil:
+        return SJ_ECORRUPT
+
+    cdef int c_put_many(self, const sj_key *key, const sj_value *value, uint32_t count,
+                        uint64_t *fresh) noexcept nogil:
+        return SJ_ECORRUPT
+
+    cdef int c_delete_many(self, const sj_key *key, uint32_t count,
+                           uint64_t *deleted) noexcept nogil:
+        return SJ_ECORRUPT
 
     # -- one item -----------------------------------------------------------------------------
 
@@ -478,53 +488,3 @@ cdef object add_object(MappingCore mapping, const sj_key *key, object by, object
     if error != SJ_OK:
         raise_error(error)
     return change.number
-
-
-cdef class BatchIterator:
-    """The iterator of every mapping and set."""
-
-    cdef int fill(self, bint stale) except -1:
-        self.ended = True
-        return 0
-
-    cdef int leave(self) except -1:
-        try:
-            return self.mapping.space.leave()
-        except:  # what was read does not count
-            self.ended = True
-            self.at = self.count = 0
-            raise
-
-    cdef object object_of(self, const sj_item *item):
-        cdef MappingCore mapping = self.mapping
-        if self.give == GIVE_KEYS:
-            return key_decode(mapping.key_codec, &item.key)
-        if self.give == GIVE_VALUES:
-            return value_decode(mapping.value_codec, &item.value, mapping)
-        return (key_decode(mapping.key_codec, &item.key),
-                value_decode(mapping.value_codec, &item.value, mapping))
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef Space space = self.mapping.space
-        cdef bint stale
-        if space.space is NULL:
-            space.enter_read()  # raises
-        stale = sj_space_changes(space.space) != self.changes
-        if self.at == self.count or stale:
-            if self.filling:
-                raise ValueError("the iterator is already reading: by another thread, or for a "
-                                 "value that asks it for more")
-            if self.ended and self.at == self.count:
-                raise StopIteration
-            self.filling = True
-            try:
-                self.fill(stale)
-            finally:
-                self.filling = False
-            if self.at == self.count:
-                raise StopIteration
-        self.at += 1
-        return self.batch[self.at - 1]

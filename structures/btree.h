@@ -63,6 +63,19 @@ SJ_API int sj_btree_change(struct sj_btree *tree, const struct sj_key *key, sj_v
 /* SJ_ENOTFOUND. */
 SJ_API int sj_btree_delete(struct sj_btree *tree, const struct sj_key *key);
 
+/*
+ * Many keys at once, their cache misses together. get: value[i] is good where found[i]. put and
+ * delete are single operations in their order, inside a transaction of the caller who aborts it
+ * after a failure; to `*fresh` is added how many keys were new, to `*deleted` how many were there.
+ * Errors of the single ones; a key that is not there is none.
+ */
+SJ_API int sj_btree_get_many(const struct sj_btree *tree, const struct sj_key *key, uint32_t count,
+                             struct sj_value *value, bool *found);
+SJ_API int sj_btree_put_many(struct sj_btree *tree, const struct sj_key *key,
+                             const struct sj_value *value, uint32_t count, uint64_t *fresh);
+SJ_API int sj_btree_delete_many(struct sj_btree *tree, const struct sj_key *key, uint32_t count,
+                                uint64_t *deleted);
+
 /* Removes all items. O(n). */
 SJ_API int sj_btree_clear(struct sj_btree *tree);
 
@@ -109,6 +122,16 @@ SJ_API int sj_btree_bulk_add(struct sj_btree_bulk *bulk, const struct sj_key *ke
 SJ_API int sj_btree_bulk_end(struct sj_btree_bulk *bulk);
 /* Frees `bulk` without linking; the caller aborts the transaction. */
 SJ_API void sj_btree_bulk_drop(struct sj_btree_bulk *bulk);
+
+/*
+ * Reads up to `wanted` items, ascending, whose keys both trees have, only the first one, or either;
+ * those above `after`, or all when it is NULL. Values are the first tree's where that has the key.
+ * `*got` < wanted: the end was reached. Both have keys of one kind, else SJ_EINVAL.
+ */
+enum sj_btree_join { SJ_BTREE_BOTH, SJ_BTREE_FIRST, SJ_BTREE_EITHER };
+SJ_API int sj_btree_join(const struct sj_btree *tree, const struct sj_btree *other,
+                         enum sj_btree_join what, const struct sj_key *after, uint32_t wanted,
+                         struct sj_item *items, uint32_t *got);
 
 /*
  * Verifies order, fences, counts, links, kinds and reachability, and calls `visit` for each block

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import (
     ItemsView,
     Iterable,
@@ -13,13 +15,16 @@ from collections.abc import (
     Sequence,
     ValuesView,
 )
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
+from spacejmp.structures import _trees
 from spacejmp.structures._btree import ITEMS, KEYS, VALUES
 from spacejmp.structures._mapping import MappingMethods
+from spacejmp.structures.batches import Batches, columns_of
 from spacejmp.structures.ordered import Ordered, order_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from sortedcontainers import SortedDict
     from typing_extensions import Self
 
@@ -111,7 +116,7 @@ class SortedValuesView(ValuesView[Any], _Indexed):
         return self._mapping._iterate(VALUES, True)
 
 
-class BTree(Ordered, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[misc]  # update
+class BTree(Ordered, Batches, MappingMethods, MutableMapping[Any, Any]):
     """An ordered mapping in a named store: a B+tree with order statistics.
 
     It behaves as `sortedcontainers.SortedDict` does, and is made by `Store.btree`. Nothing is
@@ -207,6 +212,176 @@ class BTree(Ordered, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[
             item: tuple[Any, Any] = self._select(index, ITEMS)
             del self[item[0]]
         return item
+
+    def bulk_load(self, items: Any, values: Any = None, *, fill: int = 100) -> None:
+        """Load ascending items into the empty tree, all or nothing.
+
+        Parameters
+        ----------
+        items : mapping or iterable of pairs; or, with `values`, array or iterable of keys
+            Keys strictly ascending. Pairs are read inside the write hold. Arrays as `get_many`
+            takes them are fastest: 10 million integers a second and more.
+        values : array or iterable of values
+            As many as keys.
+        fill : int
+            How full the nodes become, in per cent, 50 to 100: less leaves room for later inserts.
+
+        Raises
+        ------
+        OrderError
+            A key is not above the one before it; the message has its number.
+        InvalidArgumentError
+            The tree is not empty.
+        TypeError, ValueError, OverflowError
+            A key or a value does not fit the codec, or there are more of ones than of the others.
+            Whatever is raised, nothing has changed.
+
+        Complexity
+        ----------
+        O(n), without a search: several times faster than inserting.
+
+        Durability
+        ----------
+        One atomic operation: durable when it returns, and after a crash all of it is there or none.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     squares = store.btree("squares", key="int", value="int")
+        ...     squares.bulk_load(range(5), [0, 1, 4, 9, 16])
+        ...     squares.peekitem()
+        (4, 16)
+        """
+        if not 50 <= fill <= 100:
+            raise ValueError(f"fill: expected 50 to 100 per cent, found {fill}")
+        if values is None:
+            _trees.bulk_load(self, items, None, None, fill)
+        else:
+            _trees.bulk_load(self, (), *columns_of(self, items, values), fill)
+
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Store the items of a mapping, or of an iterable of pairs, and the keywords, singly.
+
+        A tree of the same store and key codec goes into an empty one by `bulk_load`.
+        """
+        if isinstance(other, BTree) and other.store is self.store and other.key == self.key:
+            with self.store.write():
+                if not len(self) and other is not self:
+                    self.bulk_load(other)
+                    other = ()
+        super().update(other, **more)
+
+    def range_array(
+        self, minimum: Any = None, maximum: Any = None, inclusive: tuple[bool, bool] = (True, True)
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The keys between two bounds and their values, as two arrays, as they are at one moment.
+
+        Parameters
+        ----------
+        minimum, maximum : key, optional
+            The bounds; None: no bound on that side.
+        inclusive : pair of bool
+            Whether the bounds belong to the range.
+
+        Returns
+        -------
+        keys, values : numpy.ndarray
+            As of `keys_array` and `values_array`.
+
+        Raises
+        ------
+        TypeError
+            Keys or values have no such array: `irange_items` takes them as objects.
+
+        Complexity
+        ----------
+        O(log n) and then O(1) for each item, without an object for it.
+
+        Durability
+        ----------
+        Nothing is changed.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     squares = store.btree("squares of ints", key="int", value="int")
+        ...     squares.update({n: n * n for n in range(10)})
+        ...     keys, values = squares.range_array(3, 6, inclusive=(True, False))
+        ...     keys.tolist(), values.tolist()
+        ([3, 4, 5], [9, 16, 25])
+        """
+        with self.store.read():
+            first = 0 if minimum is None else self._rank(minimum, not inclusive[0])
+            end = len(self) if maximum is None else self._rank(maximum, inclusive[1])
+            keys, values = self._arrays(first, max(0, end - first), True, True)
+        return cast("Any", keys), cast("Any", values)
+
+    def intersection(self, other: BTree) -> Iterator[Any]:
+        """The keys that both trees have, ascending.
+
+        Parameters
+        ----------
+        other : BTree
+            With the same key codec. It is fastest in the same store, where the two are merged in C;
+            a tree of another store is asked for each key, or read beside this one.
+
+        Returns
+        -------
+        iterator of keys
+            Live, as all iterators: changes of either tree beyond the key given last count, those
+            of a tree in another store from the next batch of keys on.
+
+        Raises
+        ------
+        TypeError
+            `other` is no BTree with that key codec.
+
+        Complexity
+        ----------
+        O(n + m) in all; O(n log m) when n is much smaller than m.
+
+        Durability
+        ----------
+        Nothing is changed.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     a, b = store.btree("a", key="str"), store.btree("b", key="str")
+        ...     a.update(dict.fromkeys("abcde"))
+        ...     b.update(dict.fromkeys("bdx"))
+        ...     list(a.intersection(b)), list(a.difference(b)), "".join(a.union(b))
+        (['b', 'd'], ['a', 'c', 'e'], 'abcdex')
+        """
+        if self._merges_with(other):
+            return _trees.join(self, other, 0)
+        return (key for key in self if key in other)
+
+    def difference(self, other: BTree) -> Iterator[Any]:
+        """The keys that this tree has and `other` has not, ascending; as `intersection`."""
+        if self._merges_with(other):
+            return _trees.join(self, other, 1)
+        return (key for key in self if key not in other)
+
+    def union(self, other: BTree) -> Iterator[Any]:
+        """The keys that either tree has, ascending, each once; as `intersection`."""
+        if self._merges_with(other):
+            return _trees.join(self, other, 2)
+        both = heapq.merge(self, other, key=order_of(self.key))
+        return (key for key, _ in itertools.groupby(both))
+
+    def _merges_with(self, other: object) -> bool:
+        """Whether both lie in one store. TypeError."""
+        if not isinstance(other, BTree) or other.key != self.key:
+            found = f"one of codec {other.key!r}" if isinstance(other, BTree) else type(other)
+            raise TypeError(f"expected a BTree with keys of codec {self.key!r}, found {found}")
+        return other.store is self.store
+
+    def _item_at(self, first: int) -> tuple[Any, Any]:
+        return self.peekitem(first)
+
+    def _fill_arrays(self, first: int, count: int, key_rows: Any, value_rows: Any) -> bool:
+        return _trees.read_arrays(self, first, count, key_rows, value_rows)
 
     def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)

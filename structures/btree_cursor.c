@@ -12,6 +12,11 @@
  */
 #include "structures/btree_search.h"
 
+#define AHEAD_FROM  64 /* items: who wants fewer reads too few leaves */
+#define AHEAD_ITEMS 16 /* about as many are in a leaf */
+#define AHEAD_BEGIN 6  /* leaves on their way at a time */
+#define AHEAD_MAX   32
+
 static const struct sj_btree_cursor nowhere;
 
 /* ------------------------------------------------------------------ from leaf to leaf */
@@ -232,14 +237,47 @@ static bool cursor_is_valid(const struct sj_btree *tree, const struct sj_btree_c
     return leaf != NULL && cursor->at < leaf->node.count;
 }
 
+/* Where the leaves after a cursor's lie, as their parent says: addresses to fetch ahead, no more.
+ * A leaf knows one neighbour alone, so without them each is waited for. */
+struct leaves_ahead {
+    uint32_t count, next;
+    uint64_t at[AHEAD_MAX];
+};
+
+/* Long readings are worth one more way down. */
+static void look_ahead(const struct sj_btree *tree, const struct sj_btree_cursor *cursor,
+                       bool backward, uint32_t wanted, struct leaves_ahead *ahead)
+{
+    struct btree_path path;
+    ahead->count = ahead->next = 0;
+    if (wanted < AHEAD_FROM || cursor->leaf == NULL || btree_bytes(tree) || tree->head->height == 0)
+        return;
+    struct sj_key key = {.word = cursor->leaf->key[cursor->at]};
+    if (path_to(tree, &key, false, &path) != SJ_OK)
+        return; /* of damage only what is read tells */
+    const uint64_t *child = inner_children(path.step[0].inner, false);
+    uint32_t index = path.step[0].index, last = path.step[0].inner->node.count - 1u;
+    uint32_t left = backward ? index : last - index, most = wanted / AHEAD_ITEMS;
+    left = left < most ? left : most;
+    for (; ahead->count < left && ahead->count < AHEAD_MAX; ahead->count++)
+        ahead->at[ahead->count] =
+            child[backward ? index - 1 - ahead->count : index + 1 + ahead->count];
+    for (; ahead->next < AHEAD_BEGIN && ahead->next < ahead->count; ahead->next++)
+        prefetch_leaf(ahead->at[ahead->next]);
+}
+
 int sj_btree_read(const struct sj_btree *tree, struct sj_btree_cursor *cursor, bool backward,
                   uint32_t wanted, struct sj_item *items, uint32_t *got)
 {
+    struct leaves_ahead ahead;
     *got = 0;
     if (cursor->leaf != NULL && SJ_UNLIKELY(!cursor_is_valid(tree, cursor)))
         return damaged_leaf(tree, address_of(cursor->leaf));
+    look_ahead(tree, cursor, backward, wanted, &ahead);
     while (*got < wanted && cursor->leaf != NULL) {
         struct sj_btree_leaf *leaf = cursor->leaf;
+        if (ahead.next < ahead.count)
+            prefetch_leaf(ahead.at[ahead.next++]);
         uint32_t left = backward ? cursor->at + 1 : leaf->node.count - cursor->at;
         uint32_t count = left < wanted - *got ? left : wanted - *got;
         int error = read_leaf(tree, leaf, cursor->at, backward ? -1 : 1, count, items + *got);

@@ -51,6 +51,19 @@ SJ_API int sj_hashmap_change(struct sj_hashmap *map, const struct sj_key *key,
 /* Room in table segments is kept for later items. SJ_ENOTFOUND. */
 SJ_API int sj_hashmap_delete(struct sj_hashmap *map, const struct sj_key *key);
 
+/*
+ * Many keys at once, their cache misses together. get: value[i] is good where found[i]. put and
+ * delete are single operations in their order, inside a transaction of the caller who aborts it
+ * after a failure; to `*fresh` is added how many keys were new, to `*deleted` how many were there.
+ * Errors of the single ones; a key that is not there is none.
+ */
+SJ_API int sj_hashmap_get_many(const struct sj_hashmap *map, const struct sj_key *key,
+                               uint32_t count, struct sj_value *value, bool *found);
+SJ_API int sj_hashmap_put_many(struct sj_hashmap *map, const struct sj_key *key,
+                               const struct sj_value *value, uint32_t count, uint64_t *fresh);
+SJ_API int sj_hashmap_delete_many(struct sj_hashmap *map, const struct sj_key *key, uint32_t count,
+                                  uint64_t *deleted);
+
 /* Removes all items and gives all room back. O(n). */
 SJ_API int sj_hashmap_clear(struct sj_hashmap *map);
 

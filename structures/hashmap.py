@@ -3,11 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
 from typing import TYPE_CHECKING, Any
 
 from spacejmp.structures._hashmap import ITEMS, KEYS, VALUES, HashMapCore
 from spacejmp.structures._mapping import MappingMethods
+from spacejmp.structures.batches import Batches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -15,6 +24,14 @@ if TYPE_CHECKING:
     from spacejmp.structures.store import Store
 
 __all__ = ["HashMap"]
+
+
+class _Keys(KeysView[Any]):
+    __slots__ = ()
+    _mapping: HashMap
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._mapping._iterate(KEYS)
 
 
 class _Items(ItemsView[Any, Any]):
@@ -33,7 +50,7 @@ class _Values(ValuesView[Any]):
         return self._mapping._iterate(VALUES)
 
 
-class HashMap(HashMapCore, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[misc]
+class HashMap(HashMapCore, Batches, MappingMethods, MutableMapping[Any, Any]):  # type: ignore[misc]
     """A mapping in a named store: extendible hashing over Swiss-table buckets.
 
     It behaves as `dict` does, but for the order of iteration, which is that of a hash function and
@@ -90,6 +107,10 @@ class HashMap(HashMapCore, MappingMethods, MutableMapping[Any, Any]):  # type: i
         with self.store.read():
             return dict(self.items())
 
+    def keys(self) -> KeysView[Any]:
+        """A live view of the keys."""
+        return _Keys(self)
+
     def items(self) -> ItemsView[Any, Any]:
         """A live view of the (key, value) pairs."""
         return _Items(self)
@@ -102,6 +123,14 @@ class HashMap(HashMapCore, MappingMethods, MutableMapping[Any, Any]):  # type: i
         """Remove and return some pair; KeyError when the map is empty."""
         item: tuple[Any, Any] = self._pop_any(ITEMS)
         return item
+
+    def _item_at(self, first: int) -> tuple[Any, Any]:
+        assert first == 0  # positions are for trees
+        return next(iter(self.items()))
+
+    def _fill_arrays(self, first: int, count: int, key_rows: Any, value_rows: Any) -> bool:
+        assert first == 0
+        return self._read_arrays(count, key_rows, value_rows)
 
     def __ior__(self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Self:
         self.update(other)

@@ -61,12 +61,18 @@ static int read_bucket(const struct scan *scan, const struct sj_hashmap_bucket *
                        struct sj_item *items, uint32_t *got)
 {
     const struct sj_hashmap *map = scan->map;
+    bool plain = map->kinds.key == SJ_ITEM_WORD && map->kinds.value == SJ_ITEM_WORD;
     uint32_t depth = scan->table->node.aux, buckets = scan->table->node.count;
     for (uint32_t used = hashmap_used(bucket); used != 0; used &= used - 1) {
         const struct sj_hashmap_slot *slot = &bucket->slot[__builtin_ctz(used)];
         uint64_t hash = hashmap_slot_hash(map, slot);
         if (hash < scan->from || hashmap_home(hash, depth, buckets) != scan->home)
             continue;
+        if (plain) {
+            items[*got].key.word = slot->first;
+            items[(*got)++].value.word = slot->second;
+            continue;
+        }
         int error =
             sj_slot_item(map->segment, map->kinds, slot->first, &slot->second, &items[*got]);
         if (SJ_UNLIKELY(error != SJ_OK))

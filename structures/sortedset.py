@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from spacejmp.structures import _trees
 from spacejmp.structures._btree import KEYS
 from spacejmp.structures._mapping import SetMethods
 from spacejmp.structures.ordered import Ordered, order_of
@@ -125,7 +126,9 @@ class SortedSet(Ordered, SetMethods, SetOperations, Sequence[Any]):
         ----------
         One atomic operation: durable when it returns, and after a crash all of it is there or none.
         """
-        super().bulk_load(((value, None) for value in items), fill=fill)
+        if not 50 <= fill <= 100:
+            raise ValueError(f"fill: expected 50 to 100 per cent, found {fill}")
+        _trees.bulk_load(self, ((value, None) for value in items), None, None, fill)
 
     def __repr__(self) -> str:
         return self._describe("SortedSet")

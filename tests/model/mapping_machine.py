@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from children import kill_inside
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -38,6 +39,13 @@ CHANGE = st.one_of(
     st.tuples(st.just("fill"), st.integers(0, 500), st.integers(1, 120)),
     st.tuples(st.just("drain"), st.integers(0, 500), st.integers(1, 120)),
 )
+
+
+def as_array(codec: str, objects: list[Any]) -> Any:
+    """The objects as an array of the codec, where there is one that keeps them as they are."""
+    if codec in ("int", "float"):
+        return np.array(objects, np.int64 if codec == "int" else np.float64)
+    return objects
 
 
 class MappingMachine(RuleBasedStateMachine):
@@ -148,6 +156,45 @@ class MappingMachine(RuleBasedStateMachine):
                     target.pop(key_number(self.key, n), None)
         else:
             getattr(target, name)(*arguments)
+
+    # -- many at once -------------------------------------------------------------------------
+
+    @rule(items=ITEMS, start=st.integers(0, 300), count=st.integers(0, 150), form=st.integers(0, 2))
+    def put_many(self, items: list[tuple[Any, Any]], start: int, count: int, form: int) -> None:
+        numbers = range(start, start + count)
+        items += [(key_number(self.key, n), value_number(self.value, n)) for n in numbers]
+        keys, values = [key for key, _ in items], [value for _, value in items]
+        if form == 0:
+            fresh = self.mapping.put_many(items)
+        elif form == 1:
+            fresh = self.mapping.put_many(iter(keys), values)
+        else:
+            fresh = self.mapping.put_many(as_array(self.key, keys), as_array(self.value, values))
+        before = len(self.model)
+        self.model.update(items)
+        assert fresh == len(self.model) - before
+
+    @rule(others=st.lists(KEY, max_size=4), number=POSITION, array=st.booleans())
+    def get_many(self, others: list[Any], number: int, array: bool) -> None:
+        keys = [*others, *list(self.model)[abs(number) :], self.some_key(number)]
+        given = as_array(self.key, keys) if array else keys
+        assert list(self.mapping.contains_many(given)) == [key in self.model for key in keys]
+        if array and self.value in ("int", "float"):
+            found = self.mapping.get_many(given, -1)
+            found = found.tolist() if hasattr(found, "tolist") else found
+            expected = [self.model.get(key, -1) for key in keys]
+            assert found == expected
+        else:
+            assert alike(self.mapping.get_many(given), [self.model.get(key) for key in keys])
+
+    @rule(others=st.lists(KEY, max_size=4), number=POSITION, count=st.integers(0, 90))
+    def delete_many(self, others: list[Any], number: int, count: int) -> None:
+        keys = [*others, *list(self.model)[abs(number) :][:count]]
+        deleted = self.mapping.delete_many(keys)
+        before = len(self.model)
+        for key in keys:
+            self.model.pop(key, None)
+        assert deleted == before - len(self.model)
 
     # -- reading ------------------------------------------------------------------------------
 

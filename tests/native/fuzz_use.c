@@ -199,6 +199,27 @@ static void load_tree(struct user *user, struct sj_btree *tree)
         sj_tx_abort(segment);
 }
 
+/* Several keys at once: words, or one text several times; and the tree beside itself. */
+static void ask_tree(struct user *user, const struct sj_btree *tree, const struct fuzz_store *store)
+{
+    struct sj_key key[BATCH];
+    struct sj_value value[BATCH];
+    struct sj_item items[BATCH];
+    bool found[BATCH];
+    uint32_t got;
+    for (uint32_t i = 0; i < BATCH; i++)
+        key[i] = some_key(user, store);
+    if (ANSWER(user, sj_btree_get_many(tree, key, BATCH, value, found), ANY_FAULT) == SJ_OK &&
+        found[0])
+        read_value(user, tree->kinds, &value[0]);
+    for (uint32_t what = SJ_BTREE_BOTH; what <= SJ_BTREE_EITHER; what++)
+        if (ANSWER(user,
+                   sj_btree_join(tree, tree, (enum sj_btree_join)what,
+                                 below(user, 2) == 0 ? NULL : &key[0], BATCH, items, &got),
+                   ANY_FAULT) == SJ_OK)
+            read_items(user, tree->kinds, items, got);
+}
+
 static void use_tree(struct user *user, uint64_t head, const struct fuzz_store *store)
 {
     struct sj_btree tree;
@@ -222,7 +243,10 @@ static void use_tree(struct user *user, uint64_t head, const struct fuzz_store *
         case 3 ... 7:
             seek_tree(user, &tree, store);
             break;
-        case 8 ... 12:
+        case 8:
+            ask_tree(user, &tree, store);
+            break;
+        case 9 ... 12:
             if (ANSWER(user, sj_btree_get(&tree, &key, &value), GET_FAULT) == SJ_OK)
                 read_value(user, tree.kinds, &value);
             break;

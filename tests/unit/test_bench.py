@@ -56,6 +56,16 @@ def test_a_small_run_verifies_and_tells_everything(home: Path) -> None:
     assert document.read_text().startswith(text[: text.index("## A run")])
 
 
+def test_a_small_run_of_batches_verifies_and_tells_everything(home: Path) -> None:
+    file = home / "run.json"
+    options = ["--n", "2000", "--rounds", "1", "--directory", str(home), "--json", str(file)]
+    told = run(["bench.bench_batches", *options, "--markdown"])
+    assert "not measured" not in told
+    measured = {cell["operation"] for cell in json.loads(file.read_text())["cells"]}
+    assert {"get_many, array", "put_many", "bulk_load, arrays", "for … in keys"} <= measured
+    assert [path.name for path in home.iterdir()] == ["run.json"], "it cleans up"
+
+
 def test_wrong_results_end_a_run(home: Path) -> None:
     program = (
         "import sys\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
     import spacejmp as sj
@@ -101,3 +102,47 @@ def test_an_iterator_that_has_failed_has_ended(table: sj.BTree | sj.HashMap) -> 
             seen += 1
     assert seen < 300
     assert list(iterator) == []
+
+
+NUMBERS = [0, 1, -1, 255, 256, 257, 1024, 1025, 2**30 - 1, 2**30, -(2**30), 2**60 - 1, 2**60]
+NUMBERS += [-(2**60), 2**63 - 1, -(2**63)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", ["int", "float"])
+def test_numbers_that_are_kept_stay_what_they_are(
+    store: sj.Store, kind: str, value: str, rng: random.Random
+) -> None:
+    """Numbers of a batch that nobody has are made anew in place; others never change."""
+    table = getattr(store, kind)("m", key="int", value=value)
+    number = int if value == "int" else float
+    model = {key: number(-key) if key > -(2**63) else number(5) for key in NUMBERS}
+    for _ in range(4000):
+        key = rng.getrandbits(rng.choice((8, 29, 31, 59, 61, 63))) * rng.choice((1, -1))
+        model[key] = number(rng.getrandbits(rng.choice((8, 31, 63))))
+    table.update(model)
+    for every in (1, 2, 3, 7, 1000):
+        kept = [key for at, key in enumerate(table) if at % every == 0]
+        assert kept == list(table)[::every]
+        values = [found for at, found in enumerate(table.values()) if at % every == 0]
+        assert values == [model[key] for key in kept]
+        pairs = [pair for at, pair in enumerate(table.items()) if at % every == 0]
+        assert pairs == list(zip(kept, values, strict=True))
+        parts = [part for at, pair in enumerate(table.items()) for part in pair if at % every == 0]
+        assert parts == [part for pair in pairs for part in pair]
+    assert dict(table.items()) == model
+    assert {pair: hash(pair) for pair in table.items()} == {p: hash(p) for p in model.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_that_python_shares_stay_shared(store: sj.Store, kind: str) -> None:
+    table = getattr(store, kind)("m", key="int", value="int")
+    table.update({n: n % 7 for n in range(3000)})
+    for _ in range(3):
+        for _pair in table.items():
+            pass
+        for _key in table:
+            pass
+    assert [n + 0 for n in range(-5, 257)] == list(range(-5, 257))
+    assert sum(range(257)) == 256 * 257 // 2
+    assert sorted(table) == list(range(3000))
