@@ -37,26 +37,7 @@ KeyText = Annotated[str, typer.Argument(metavar="KEY", help="The key, as the key
 _MISSING = object()
 
 
-def open_structure(
-    store: sj.Store,
-    tree: str,
-    key: str | None = None,
-    value: str | None = None,
-    *,
-    hashed: bool = False,
-    as_set: bool = False,
-) -> Any:
-    """Open a structure by name; it is made if missing."""
-    if tree in store and key is None and value is None and not hashed and not as_set:
-        return _keyed(store, tree)
-    if as_set:
-        if value is not None:
-            raise CommandError("--set: expected without --value-codec, found with it")
-        return store.set(tree, key) if hashed else store.sortedset(tree, key)
-    return store.hashmap(tree, key, value) if hashed else store.btree(tree, key, value)
-
-
-def _keyed(store: sj.Store, tree: str) -> Any:
+def keyed(store: sj.Store, tree: str) -> Any:
     """The structure of that name, which has keys."""
     found = store[tree]
     if not isinstance(found, (sj.BTree, sj.HashMap, *SETS)):
@@ -68,12 +49,31 @@ def _keyed(store: sj.Store, tree: str) -> Any:
     return found
 
 
+def open_structure(
+    store: sj.Store,
+    tree: str,
+    key: str | None = None,
+    value: str | None = None,
+    *,
+    hashed: bool = False,
+    as_set: bool = False,
+) -> Any:
+    """Open a structure by name; it is made if missing."""
+    if tree in store and key is None and value is None and not hashed and not as_set:
+        return keyed(store, tree)
+    if as_set:
+        if value is not None:
+            raise CommandError("--set: expected without --value-codec, found with it")
+        return store.set(tree, key) if hashed else store.sortedset(tree, key)
+    return store.hashmap(tree, key, value) if hashed else store.btree(tree, key, value)
+
+
 def get(
     context: typer.Context, name: StoreName, tree: TreeName, key: KeyText, as_json: AsJson = False
 ) -> None:
     """Print the value of a key; the key itself, if it is there, of a set."""
     with open_store(context, name) as store:
-        found = _keyed(store, tree)
+        found = keyed(store, tree)
         parsed = parse_key(key, found.key)
         if is_set := isinstance(found, SETS):
             value = parsed if parsed in found else _MISSING
@@ -117,7 +117,7 @@ def put(
         store.transaction(),  # a structure that is made goes again when the item is refused
     ):
         if not create:
-            found = _keyed(store, tree)
+            found = keyed(store, tree)
         else:
             codecs = [codec and codec.value for codec in (key_codec, value_codec)]
             found = open_structure(store, tree, *codecs, hashed=hashed, as_set=as_set)
@@ -134,7 +134,7 @@ def put(
 def rm_key(context: typer.Context, name: StoreName, tree: TreeName, key: KeyText) -> None:
     """Remove a key and its value, atomically."""
     with open_store(context, name, "w") as store:
-        found = _keyed(store, tree)
+        found = keyed(store, tree)
         remove = found.remove if isinstance(found, SETS) else found.__delitem__
         try:
             remove(parse_key(key, found.key))
@@ -259,7 +259,7 @@ def scan(
 ) -> None:
     """Print the items of a structure, or of a range of a B-tree or sorted set, in key order."""
     with open_store(context, name) as store:
-        part = Range(_keyed(store, tree), first, last, prefix, reverse)
+        part = Range(keyed(store, tree), first, last, prefix, reverse)
         if count:
             number = len(part) if limit is None else min(len(part), limit)
             if as_json:

@@ -44,7 +44,8 @@
     X(SJ_EIDENTITY, 25, "IdentityError", "the segment file was copied or renamed")                 \
     X(SJ_EUNSUPPORTED, 26, "UnsupportedError", "this machine does not have what was asked for")    \
     X(SJ_EINDOUBT, 27, "InDoubtError", "whether its last transaction was committed is not known")  \
-    X(SJ_ERECORD, 28, "RecordTypeError", "the store has other fields of this type")
+    X(SJ_ERECORD, 28, "RecordTypeError", "the store has other fields of this type")                \
+    X(SJ_EVIEWS, 29, "LiveViewsError", "there are live views of these bytes")
 
 enum sj_error {
 #define SJ_ERROR_ENUM(name, code, exception, text) name = (code),

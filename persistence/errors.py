@@ -18,6 +18,7 @@
     ├── DetachedError             ValueError, as a closed file
     ├── ReadOnlyError             io.UnsupportedOperation, as a file opened for reading
     ├── SpaceBusyError            TimeoutError
+    ├── LiveViewsError            BufferError, as of an array that is being looked at
     ├── SpaceFullError            OSError       ENOSPC
     ├── StoreIOError              OSError       EIO
     │   └── SegmentDamagedError
@@ -63,6 +64,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidNameError",
     "LibraryMissingError",
+    "LiveViewsError",
     "NotFoundError",
     "OrderError",
     "ReadOnlyError",
@@ -183,6 +185,10 @@ class SpaceBusyError(_SystemError, TimeoutError):
     _errno = errno.ETIMEDOUT
 
 
+class LiveViewsError(SpaceJmpError, BufferError):
+    """Memory of the store is in use by arrays that look at it: drop them first."""
+
+
 class SpaceFullError(_SystemError):
     """No room is left: on the disk, in the segment or in the address arena.
 
@@ -289,6 +295,7 @@ _CLASSES: dict[int, type[BaseException]] = {
     26: UnsupportedError,
     27: InDoubtError,
     28: RecordTypeError,
+    29: LiveViewsError,
 }
 
 

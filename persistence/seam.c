@@ -36,6 +36,21 @@ void sj_seam_copy(void *target, const void *source, size_t bytes)
         store_part(to + done, from + done, bytes - done < 8 ? bytes - done : 8);
 }
 
+void sj_seam_bytes(void *target, const void *source, size_t bytes)
+{
+    char *to = target;
+    const char *from = source;
+    while (bytes > 0) {
+        size_t into = (uintptr_t)to & 7, part = bytes < 8 - into ? bytes : 8 - into;
+        uint64_t word;
+        memcpy(&word, to - into, sizeof word);
+        memcpy((char *)&word + into, from, part);
+        sj_seam_event(SJ_SEAM_STORE, to - into, word);
+        memcpy(to, from, part);
+        to += part, from += part, bytes -= part;
+    }
+}
+
 void sj_seam_move(void *target, const void *source, size_t bytes)
 {
     SJ_ASSERT(((uintptr_t)target & 7) == 0 && (bytes & 7) == 0);

@@ -41,6 +41,7 @@ SJ_API void sj_seam_event(enum sj_seam_event event, void *at, uint64_t value);
 SJ_API void sj_seam_copy(void *target, const void *source, size_t bytes);
 SJ_API void sj_seam_move(void *target, const void *source, size_t bytes);
 SJ_API void sj_seam_zero(void *target, size_t bytes);
+SJ_API void sj_seam_bytes(void *target, const void *source, size_t bytes);
 
 #endif
 
@@ -87,6 +88,17 @@ static inline void sj_copy(void *target, const void *source, size_t bytes)
 {
 #ifdef SJ_SEAM
     sj_seam_copy(target, source, bytes);
+#else
+    memmove(target, source, bytes);
+#endif
+}
+
+/* Stores `bytes` bytes at any address; those beside them, in the same words, are not touched, for
+ * they may be another one's at this moment. */
+static inline void sj_store_bytes(void *target, const void *source, size_t bytes)
+{
+#ifdef SJ_SEAM
+    sj_seam_bytes(target, source, bytes);
 #else
     memmove(target, source, bytes);
 #endif

@@ -475,6 +475,16 @@ int sj_segment_mark_clean(struct sj_segment *segment)
     return sj_segment_is_damaged(segment) ? sj_segment_lost(segment) : error;
 }
 
+int sj_segment_unviewed(const struct sj_segment *segment, uint64_t at, uint64_t bytes)
+{
+    if (!sj_segment_is_viewed(segment, at, bytes, false))
+        return SJ_OK;
+    return sj_error(SJ_EVIEWS,
+                    "'%s': arrays of this process or another one look at the %llu bytes at 0x%llx: "
+                    "drop them first (del, and gc.collect() if they are in a cycle)",
+                    segment->name, (unsigned long long)bytes, (unsigned long long)at);
+}
+
 int sj_segment_sync(struct sj_segment *segment)
 {
     int error = segment->domain->sync(segment);

@@ -43,6 +43,13 @@ struct sj_guard_range;
 struct sj_sums;
 struct sj_wal;
 
+struct sj_segment;
+
+/* Whether any process has live views of those bytes (spacejmp/views.h); `writable`: such as may be
+ * written through. */
+typedef bool sj_segment_viewed(const struct sj_segment *segment, uint64_t at, uint64_t bytes,
+                               bool writable);
+
 struct sj_segment {
     char *base;                     /* on media; it is mapped there, or moved aside */
     struct sj_root_page *root_page; /* base + SJ_ROOT_PAGE_AT: has `committed` */
@@ -75,8 +82,10 @@ struct sj_segment {
     struct sj_guard_range *guard; /* of that mapping (guard.h) */
     bool frozen; /* damaged: the mapping is a private copy of the file's first `backed` bytes */
     uint64_t backed;
-    uint64_t lost_at;  /* damaged: the address that was found lost first */
-    uint64_t own_from; /* private: from this offset on there is no file behind the memory */
+    uint64_t lost_at;          /* damaged: the address that was found lost first */
+    uint64_t own_from;         /* private: from this offset on there is no file behind the memory */
+    sj_segment_viewed *viewed; /* NULL: nobody makes views */
+    void *viewed_by;           /* what its owner knows it by */
     struct sj_page_hints hints;
     uint64_t device; /* identity of the segment file */
     uint64_t inode;
@@ -271,6 +280,16 @@ static inline bool sj_segment_spans(const struct sj_segment *segment, uint64_t a
     return SJ_LIKELY(offset < committed && bytes <= committed - offset) ||
            sj_touch_span(segment, at, bytes);
 }
+
+static inline bool sj_segment_is_viewed(const struct sj_segment *segment, uint64_t at,
+                                        uint64_t bytes, bool writable)
+{
+    return segment->viewed != NULL && segment->viewed(segment, at, bytes, writable);
+}
+
+/* Before a block is given back that views may be of: SJ_EVIEWS when there are some. With the write
+ * hold: nobody makes one meanwhile. */
+SJ_API int sj_segment_unviewed(const struct sj_segment *segment, uint64_t at, uint64_t bytes);
 
 /* `errno` after a system call on `path`, as an error of ours. */
 int sj_segment_failed(const char *path, const char *call);

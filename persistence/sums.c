@@ -10,6 +10,8 @@
  *     logged (log.c) or announced (sj_tx_fresh) first, and that marks them. Pages that change
  *     without being logged or announced are marked when a process begins to write, or begins to use
  *     them, and stay so until the segment is closed: those below the chunk directory, log extents.
+ *     Pages of a view that is written through (spacejmp/views.h) are marked when it is made, with
+ *     the write hold, and stay so while it lives.
  * I2  The bit of a chunk is set before a sum in it becomes 0, and cleared when none is: who looks
  *     for marked pages looks there alone.
  * I3  The sums count for a segment when a state word names its superblock, and that says "clean",

@@ -326,6 +326,7 @@ bool sj_segment_sums_settle_whole(const struct sj_segment *segment, const struct
 /* A mapped segment, and ranges of its pages that change without being marked. */
 struct mapped {
     const char *base;
+    const struct sj_segment *viewed; /* has views that are written through; NULL: it has none */
     uint64_t busy_count;
     struct {
         uint64_t first;
@@ -339,6 +340,10 @@ static bool crc_of(void *context, uint64_t page, uint32_t *crc)
     for (uint64_t i = 0; i < mapped->busy_count; i++)
         if (page - mapped->busy[i].first < mapped->busy[i].end - mapped->busy[i].first)
             return false;
+    if (mapped->viewed != NULL &&
+        sj_segment_is_viewed(mapped->viewed, (uintptr_t)mapped->base + page * SJ_PAGE, SJ_PAGE,
+                             true))
+        return false;
     *crc = sj_crc32c(0, mapped->base + page * SJ_PAGE, SJ_PAGE);
     return true;
 }
@@ -356,6 +361,8 @@ void sj_segment_sums_refresh(struct sj_segment *segment)
         segment->tx.in_op || extents > SJ_LOG_EXTENTS)
         return;
     mapped.busy_count = extents;
+    if (sj_segment_is_viewed(segment, (uintptr_t)segment->base, segment->reserved, true))
+        mapped.viewed = segment;
     for (uint64_t i = 1; i < extents; i++) {
         mapped.busy[i].first = log->extent[i].at / SJ_PAGE - first_page(segment);
         mapped.busy[i].end = mapped.busy[i].first + log->extent[i].bytes / SJ_PAGE;

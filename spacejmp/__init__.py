@@ -30,6 +30,7 @@ from spacejmp.persistence.errors import (
     InvalidArgumentError,
     InvalidNameError,
     LibraryMissingError,
+    LiveViewsError,
     NotFoundError,
     OrderError,
     ReadOnlyError,
@@ -49,14 +50,16 @@ from spacejmp.persistence.errors import (
 )
 from spacejmp.records import VasInfo, VasSegment
 from spacejmp.segments import Segment, seg_alloc, seg_ctl, seg_delete, seg_find, seg_list
+from spacejmp.structures.array import Array
 from spacejmp.structures.btree import BTree
+from spacejmp.structures.columns import Columns
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.list import List
 from spacejmp.structures.opening import open
 from spacejmp.structures.queue import Queue
 from spacejmp.structures.record import (
-    Array,
+    FixedArray,
     Ptr,
     Record,
     address_of,
@@ -75,7 +78,7 @@ from spacejmp.structures.record import (
     u32,
     u64,
 )
-from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.reports import CheckReport, CollectReport, RootInfo, StoreStats, Usage
 from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedlist import SortedList
@@ -112,9 +115,12 @@ __all__ = [
     "Catalog",
     "CheckReport",
     "CodecMismatchError",
+    "CollectReport",
+    "Columns",
     "CorruptError",
     "Deque",
     "DetachedError",
+    "FixedArray",
     "FormatError",
     "HashMap",
     "Hold",
@@ -126,6 +132,7 @@ __all__ = [
     "InvalidNameError",
     "LibraryMissingError",
     "List",
+    "LiveViewsError",
     "NotFoundError",
     "OrderError",
     "Ptr",
@@ -152,6 +159,7 @@ __all__ = [
     "TruncatedError",
     "UncleanShutdownError",
     "UnsupportedError",
+    "Usage",
     "Vas",
     "VasHandle",
     "VasInfo",

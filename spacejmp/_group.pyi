@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from types import TracebackType
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
+from numpy.typing import NDArray
 from typing_extensions import Self
 
 from spacejmp._space import Space
@@ -16,5 +17,6 @@ class Group:
         traceback: TracebackType | None,
     ) -> Literal[False]: ...
     def abort(self) -> None: ...
+    def touch(self, view: NDArray[Any]) -> NDArray[Any]: ...
     def __aenter__(self) -> NoReturn: ...
     def __aexit__(self, *details: object) -> NoReturn: ...

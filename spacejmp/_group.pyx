@@ -10,6 +10,7 @@ from spacejmp._space cimport (
     SJ_OK,
     Space,
     current_task,
+    end_loans,
     poll_signals,
     raise_error,
     raise_waited,
@@ -52,6 +53,7 @@ cdef class Group:
     cdef uint32_t forks
     cdef double timeout
     cdef object task
+    cdef list lent  # arrays that may be written to until the transaction ends
 
     def __cinit__(self, tuple owners, timeout):
         cdef Space owner
@@ -119,6 +121,8 @@ cdef class Group:
                 "one goes on until it is left in order, or its thread ends"
             )
         self.entered = False
+        if self.lent is not None:
+            end_loans(self.lent)
         with nogil:
             error = sj_group_abort(&self.group) if undo else sj_group_commit(&self.group)
         if sj_current() is not NULL:
@@ -133,6 +137,16 @@ cdef class Group:
         if not self.entered:
             raise HoldError("only an open transaction can be aborted")
         self.doomed = True
+
+    def touch(self, view):
+        """Make stores into an array of one of them belong to the transaction (`Hold.touch`)."""
+        if not self.entered:
+            raise HoldError("only an open transaction can be touched for")
+        if self.lent is None:
+            self.lent = []
+        from spacejmp._views import touch
+
+        return touch(self.owners, view, self.lent)
 
     def __aenter__(self):
         raise TypeError(

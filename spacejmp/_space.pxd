@@ -156,6 +156,10 @@ cdef int return_home() except -1
 cdef object current_task()
 
 
+# Arrays that touch() has lent for a transaction cannot be written to any more.
+cdef int end_loans(list lent) except -1
+
+
 # What sj_leave has returned: waits for the space that is current again, or raises.
 cdef int after_leaving(int error) except -1
 
@@ -173,6 +177,7 @@ cdef class Space:
     cdef bint writes  # opened for writing; others of this process may do so when this one does not
     cdef double timeout  # of waits for the lock, in seconds; < 0: for ever
     cdef readonly int waiting  # threads that wait for the lock without the GIL
+    cdef int views  # objects that keep memory of the space in use (_views.pyx)
     cdef uint32_t forks  # sj_space_forks() when `waiting` was true
     cdef object __weakref__
 

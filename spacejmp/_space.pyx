@@ -15,6 +15,7 @@ from cpython.exc cimport PyErr_CheckSignals, PyErr_WarnEx
 
 from spacejmp.persistence.errors import (
     HoldError,
+    LiveViewsError,
     ReadOnlyError,
     SpaceBusyError,
     exception_for,
@@ -208,6 +209,11 @@ cdef class Space:
         cdef int error
         if space is NULL:
             return
+        if self.views != 0:
+            raise LiveViewsError(
+                f"arrays look at the store's memory ({self.views} views): drop them first (del, "
+                "and gc.collect() if they are in a cycle), then close it"
+            )
         if self.waiting != 0 and self.forks == sj_space_forks():
             raise SpaceBusyError(
                 f"{self.waiting} threads of this process wait for the store: close it when they "
@@ -266,6 +272,11 @@ cdef class Space:
             self.leave()
         if error != SJ_OK:
             raise_error(error)
+
+    @property
+    def looked_at(self):
+        """How many objects keep memory of the space in use, and so the space at its addresses."""
+        return self.views
 
     @property
     def attached(self):
@@ -359,6 +370,14 @@ cdef object current_task():
     return _running_task()
 
 
+cdef int end_loans(list lent) except -1:
+    """The transaction is over: what is stored from now on is in none."""
+    for array in lent:
+        array.flags.writeable = False
+    lent.clear()
+    return 0
+
+
 @cython.freelist(8)
 cdef class Hold:
     """A read or write hold, or a transaction, for one `with` block of one thread."""
@@ -372,6 +391,7 @@ cdef class Hold:
     cdef uint32_t depth  # of the segment's transactions, with this one
     cdef double timeout
     cdef object task
+    cdef list lent  # arrays that may be written to until the transaction ends
 
     def __cinit__(self, Space owner, bint write, bint transaction, timeout):
         self.owner = owner
@@ -429,6 +449,8 @@ cdef class Hold:
                 "one goes on until it is left in order, or its thread ends"
             )
         self.space = NULL
+        if self.lent is not None:
+            end_loans(self.lent)
         if self.transaction:
             sj_lock_changed(space.lock)
             if self.doomed or exc_type is not None:
@@ -455,6 +477,57 @@ cdef class Hold:
         if not self.transaction or self.space is NULL:
             raise HoldError("only an open transaction can be aborted")
         self.doomed = True
+
+    def touch(self, view):
+        """Make stores into an array of the store, or into a part of one, belong to the transaction.
+
+        What it looks like now goes to the transaction's log. So whatever is stored into it by NumPy
+        or C until the transaction ends is undone with it, also when the process is killed, and as
+        durable as the rest of it. Inside of a savepoint touch it again: the savepoint's end undoes
+        what was touched inside.
+
+        Parameters
+        ----------
+        view : numpy.ndarray
+            One that `Store.array` or a column of `Store.columns` gave, or any view of it.
+
+        Returns
+        -------
+        numpy.ndarray
+            The array itself, or, if that is read-only, one of the same memory that can be written
+            to until the transaction ends.
+
+        Raises
+        ------
+        HoldError
+            The transaction is not open.
+        InvalidArgumentError
+            The array is a copy, or of another store.
+        SpaceFullError
+            There is no room for its old bytes; nothing has changed.
+
+        Complexity
+        ----------
+        O(bytes); rows that lie far apart are logged one by one.
+
+        Examples
+        --------
+        >>> with sj.open("demo") as store:
+        ...     a = store.array("a", 3, "i4")
+        ...     with store.transaction() as tx:
+        ...         tx.touch(a)[:] = 7
+        ...         tx.abort()
+        ...     a.tolist()
+        ...     del a
+        [0, 0, 0]
+        """
+        if not self.transaction or self.space is NULL:
+            raise HoldError("only an open transaction can be touched for")
+        if self.lent is None:
+            self.lent = []
+        from spacejmp._views import touch
+
+        return touch((self.owner,), view, self.lent)
 
     def __aenter__(self):
         raise TypeError(

@@ -7,6 +7,8 @@
  */
 #include "spacejmp/hold.h"
 
+#include <time.h>
+
 #include "persistence/loss.h"
 #include "persistence/wal.h"
 #include "spacejmp/hold_thread.h"
@@ -108,18 +110,26 @@ int sj_return(const struct sj_wait *wait)
     return sj_use_at_home(sj_uses_hold(top), wait);
 }
 
+/* Until only a signal has ended it: what has live views is waited for as well. */
+static void return_patiently(const struct sj_wait *wait)
+{
+    struct sj_wait patient = {.timeout_s = -1,
+                              .poll = wait == NULL ? NULL : wait->poll,
+                              .context = wait == NULL ? NULL : wait->context};
+    while (sj_return(&patient) == SJ_EBUSY &&
+           (patient.poll == NULL || patient.poll(patient.context) == 0))
+        nanosleep(&(struct timespec){0, SJ_WAIT_SLICE_NS}, NULL);
+}
+
 void sj_holds_return(const struct sj_wait *wait)
 {
-    struct sj_wait patient = {.timeout_s = -1};
     struct sj_hold *top = sj_me == NULL ? NULL : sj_me->top;
     if (sj_me != NULL && sj_me->suspended)
         return;
-    if (top != NULL && sj_reach_of(sj_uses_hold(top)) != NULL) {
-        patient.poll = wait == NULL ? NULL : wait->poll;
-        patient.context = wait == NULL ? NULL : wait->context;
-        wait = &patient;
-    }
-    (void)sj_return(wait);
+    if (top != NULL && sj_reach_of(sj_uses_hold(top)) != NULL)
+        return_patiently(wait);
+    else
+        (void)sj_return(wait);
 }
 
 void sj_holds_suspend(void)

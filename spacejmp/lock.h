@@ -41,12 +41,13 @@ struct sj_lock {
     void *context;
     uint64_t serial; /* no other lock of this process ever has it */
     int fd;
-    bool writing;                     /* a thread of this process is inside for writing */
-    bool is_private;                  /* of this process alone, in a file without a name */
-    bool lost;                        /* pages of the lock file are: see sj_lock_on_loss */
-    uint64_t backed;                  /* lost: bytes of the mapping that the file still has */
-    sj_lock_lose *lose;               /* called with `context` */
-    pthread_mutex_t own_lock;         /* guards `own` */
+    int heir;                 /* during a fork: the file that the child goes on with; -1: none */
+    bool writing;             /* a thread of this process is inside for writing */
+    bool is_private;          /* of this process alone, in a file without a name */
+    bool lost;                /* pages of the lock file are: see sj_lock_on_loss */
+    uint64_t backed;          /* lost: bytes of the mapping that the file still has */
+    sj_lock_lose *lose;       /* called with `context` */
+    pthread_mutex_t own_lock; /* guards `own` */
     uint64_t own[SJ_LOCK_SLOTS / 64]; /* slots that threads of this process have */
 };
 
@@ -88,6 +89,19 @@ SJ_API bool sj_lock_last(struct sj_lock *lock);
 SJ_API bool sj_lock_inside(struct sj_lock *lock);
 
 SJ_API void sj_lock_close(struct sj_lock *lock);
+
+/* Others see that this process has views of those bytes of the segment, counted from its base, or
+ * has none any more: locks of the same bytes do not add up. SJ_EIO. */
+int sj_lock_view(struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes);
+void sj_lock_unview(struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes);
+/* Whether another process has some of them; true also when that cannot be found out. */
+bool sj_lock_viewed(const struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes);
+
+/* Before a fork of a process that has views: the child is to have a file of its own, and to be
+ * present, from its first moment on; sj_lock_view then locks for it. sj_lock_end_heir in the
+ * parent; the child has it from sj_lock_forked on. */
+void sj_lock_begin_heir(struct sj_lock *lock);
+void sj_lock_end_heir(struct sj_lock *lock);
 
 /* Before a fork: whether no writer is inside; then none comes in until sj_lock_after_fork, which
  * the parent calls. */

@@ -30,14 +30,20 @@
 #define OPEN_POLL_NS 1000000l
 #define SERIAL_LOST  (1ull << 63)
 
-static int ofd_command(int fd, int command, short type, long byte)
+static int ofd_command_range(int fd, int command, short type, long byte, uint64_t bytes)
 {
-    struct flock range = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    struct flock range = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = (long)bytes};
     int result;
     do
         result = fcntl(fd, command, &range);
     while (result != 0 && errno == EINTR);
     return result;
+}
+
+static int ofd_command(int fd, int command, short type, long byte)
+{
+    return ofd_command_range(fd, command, type, byte, 1);
 }
 
 static int ofd_lock(int fd, short type, long byte)
@@ -220,7 +226,7 @@ static struct sj_lock *new_lock(void)
     if (lock == NULL)
         return NULL;
     lock->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
-    lock->fd = -1;
+    lock->fd = lock->heir = -1;
     pthread_mutex_init(&lock->own_lock, NULL);
     return lock;
 }
@@ -336,10 +342,11 @@ static int make_again(void)
  */
 void sj_lock_forked(struct sj_lock *lock)
 {
-    int fd = lock->is_private ? make_again() : open_again(lock->fd);
+    int fd = lock->is_private ? make_again() : lock->heir >= 0 ? lock->heir : open_again(lock->fd);
     int flags = MAP_SHARED | MAP_FIXED;
     close(lock->fd);
     lock->fd = fd;
+    lock->heir = -1;
     lock->writing = false;
     memset(lock->own, 0, sizeof lock->own);
     pthread_mutex_init(&lock->own_lock, NULL);
@@ -359,6 +366,53 @@ void sj_lock_forked(struct sj_lock *lock)
     /* Nobody gets in, and finds a mutex that is none. */
     memset(&lock->page->mutex, 0xff, sizeof lock->page->mutex);
     lock->page->writer = 1;
+}
+
+/* ------------------------------------------------------------------ views */
+
+static long view_byte(bool writable, uint64_t offset)
+{
+    return (writable ? SJ_LOCK_WRITES : SJ_LOCK_VIEWS) + (long)offset;
+}
+
+int sj_lock_view(struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes)
+{
+    int fd = lock->heir >= 0 ? lock->heir : lock->fd;
+    if (lock->is_private ||
+        ofd_command_range(fd, F_OFD_SETLK, F_RDLCK, view_byte(writable, offset), bytes) == 0)
+        return SJ_OK;
+    return sj_error(SJ_EIO, "the lock file: fcntl: %s", strerror(errno));
+}
+
+void sj_lock_unview(struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes)
+{
+    if (!lock->is_private)
+        ofd_command_range(lock->fd, F_OFD_SETLK, F_UNLCK, view_byte(writable, offset), bytes);
+}
+
+bool sj_lock_viewed(const struct sj_lock *lock, bool writable, uint64_t offset, uint64_t bytes)
+{
+    struct flock range = {.l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = view_byte(writable, offset),
+                          .l_len = (long)bytes};
+    if (lock->is_private)
+        return false;
+    return fcntl(lock->fd, F_OFD_GETLK, &range) != 0 || range.l_type != F_UNLCK;
+}
+
+void sj_lock_begin_heir(struct sj_lock *lock)
+{
+    lock->heir = lock->is_private ? -1 : open_again(lock->fd);
+    if (lock->heir >= 0)
+        ofd_lock(lock->heir, F_RDLCK, SJ_LOCK_PRESENCE);
+}
+
+void sj_lock_end_heir(struct sj_lock *lock)
+{
+    if (lock->heir >= 0)
+        close(lock->heir);
+    lock->heir = -1;
 }
 
 void sj_lock_abandon(struct sj_lock *lock)

@@ -12,7 +12,9 @@
  * OFD locks on bytes beyond the file tell who is alive: byte SJ_LOCK_PRESENCE is locked shared by
  * every process that has the space attached; byte SJ_LOCK_SLOT0 + i exclusively by the process that
  * owns slot i; byte SJ_LOCK_CLOSING exclusively by the one that is detaching, so that of those that
- * do so at the same time one sees itself alone. The kernel frees them when the process dies.
+ * do so at the same time one sees itself alone. The kernel frees them when the process dies. And
+ * bytes SJ_LOCK_VIEWS + i … of a view of the segment's bytes from offset i on, shared by each
+ * process that has one (views.h); of one that is written through, SJ_LOCK_WRITES + i … as well.
  */
 #ifndef SJ_SPACEJMP_LOCK_LAYOUT_H
 #define SJ_SPACEJMP_LOCK_LAYOUT_H
@@ -28,6 +30,8 @@
 #define SJ_LOCK_PRESENCE (1l << 40)
 #define SJ_LOCK_CLOSING  (SJ_LOCK_PRESENCE - 1)
 #define SJ_LOCK_SLOT0    (SJ_LOCK_PRESENCE + 1)
+#define SJ_LOCK_VIEWS    (1l << 50) /* segments are far below 2⁵⁰ bytes */
+#define SJ_LOCK_WRITES   (1l << 51)
 
 struct sj_lock_slot {
     uint64_t reading; /* 1 while its owner is inside */

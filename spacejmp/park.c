@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* park.c: moving segments aside and home again (park.h has the rules I1 … I4). */
+/* park.c: moving segments aside and home again (park.h has the rules I1 … I5). */
 #include "spacejmp/park.h"
 
 #include <time.h>
@@ -108,8 +108,19 @@ static int move_to_parking(struct sj_space *space)
         space->segment->name, (unsigned long long)(space->segment->reserved / SJ_GIB));
 }
 
+/* Told from SJ_EBUSY in here: waiting does not help. */
+static int has_views(const struct sj_space *space)
+{
+    return sj_error(SJ_EVIEWS,
+                    "live views: arrays of this process look at '%s', which has the same "
+                    "addresses: drop them first (del, and gc.collect() if they are in a cycle)",
+                    space->segment->name);
+}
+
 static int move_aside(struct sj_space *space)
 {
+    if (space->views > 0)
+        return has_views(space);
     if (!empty_out(space))
         return busy();
     int error = move_to_parking(space);
@@ -164,6 +175,8 @@ static int until_done(int (*step)(void *context), void *context, const struct sj
         pthread_mutex_lock(&moving);
         int error = step(context);
         pthread_mutex_unlock(&moving);
+        if (error == SJ_EVIEWS)
+            return SJ_EBUSY;
         if (error != SJ_EBUSY || wait == NULL)
             return error;
         int64_t now = sj_wait_now_ns();
@@ -211,7 +224,31 @@ int sj_park_aside(struct sj_space *space)
     pthread_mutex_lock(&moving);
     int error = space->parked ? SJ_OK : move_aside(space);
     pthread_mutex_unlock(&moving);
+    return error == SJ_EVIEWS ? SJ_EBUSY : error;
+}
+
+int sj_park_keep(struct sj_space *space)
+{
+    int error = SJ_OK;
+    pthread_mutex_lock(&moving);
+    struct sj_space *other = space->views > 0 ? NULL : neighbors;
+    for (; other != NULL && error == SJ_OK; other = other->neighbor)
+        if (other != space && overlap(range_of(other), range_of(space)) && sj_holds_any(other))
+            error = sj_error(SJ_EBUSY,
+                             "a view of '%s' would be in the way of threads of this process that "
+                             "are inside of '%s', which has the same addresses",
+                             space->segment->name, other->segment->name);
+    if (error == SJ_OK)
+        __atomic_store_n(&space->views, space->views + 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&moving);
     return error;
+}
+
+void sj_park_keep_no_more(struct sj_space *space)
+{
+    pthread_mutex_lock(&moving);
+    __atomic_store_n(&space->views, space->views - 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&moving);
 }
 
 static int step_claim(void *context)

@@ -21,6 +21,8 @@
  *       each other with a part of what they need.
  *   I3  Spaces that are not parked do not overlap, nor do they overlap a claimed range.
  *   I4  Nothing is mapped over: a range that is free is reserved before page tables move there.
+ *   I5  A space with live views (views.h) is resident, and no thread is inside of a space that
+ *       overlaps it: who comes for its addresses is told so at once.
  *
  * Order of locks: the lock of a space, then `moving` (park.c), then the list of threads.
  *
@@ -44,7 +46,7 @@ struct sj_reach;
  * Brings a space home, moving aside those that are in its way; the caller has it in `active`.
  * `wait` NULL: SJ_EBUSY at once when a thread is active in one of them. SJ_EBUSY, SJ_EINTR,
  * SJ_EADDRESS (something that is not ours lies there), SJ_ENOMEM, SJ_EDAMAGED (it is the space that
- * has lost bytes, not one in its way).
+ * has lost bytes, not one in its way). SJ_EBUSY at once also when one of them has live views.
  */
 int sj_park_home(struct sj_space *space, const struct sj_wait *wait);
 
@@ -52,7 +54,13 @@ int sj_park_home(struct sj_space *space, const struct sj_wait *wait);
  * afterwards, and nothing after a failure. Errors of sj_park_home. */
 int sj_park_home_all(const struct sj_reach *reach, const struct sj_wait *wait);
 
-/* Moves a space aside. SJ_EBUSY when a thread is active in it, SJ_EADDRESS, SJ_ENOMEM. */
+/* For views.c: one more view of the space, which the caller is inside of, and one less. SJ_EBUSY: a
+ * thread is inside of a space that has the same addresses, and has to come back to them. */
+int sj_park_keep(struct sj_space *space);
+void sj_park_keep_no_more(struct sj_space *space);
+
+/* Moves a space aside. SJ_EBUSY when a thread is active in it or it has live views,
+ * SJ_EADDRESS, SJ_ENOMEM. */
 int sj_park_aside(struct sj_space *space);
 
 /*

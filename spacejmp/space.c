@@ -14,6 +14,7 @@
 #include "spacejmp/hold.h"
 #include "spacejmp/mmu/model.h"
 #include "spacejmp/park.h"
+#include "spacejmp/views.h"
 
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER; /* may be held for long */
 static pthread_mutex_t table = PTHREAD_MUTEX_INITIALIZER;     /* guards `spaces` and `moving` */
@@ -37,12 +38,18 @@ static void before_fork(void)
     for (struct sj_space *space = spaces; space != NULL; space = space->next)
         if (space->segment->is_private)
             before_private_fork(space);
+    sj_views_lock();
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        sj_views_before_fork(space);
     sj_park_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
     sj_park_after_fork();
+    for (struct sj_space *space = spaces; space != NULL; space = space->next)
+        sj_views_after_fork(space);
+    sj_views_unlock();
     for (struct sj_space *space = spaces; space != NULL; space = space->next)
         if (space->segment->is_private && space->fork_locked)
             sj_lock_after_fork(space->lock);
@@ -55,6 +62,7 @@ static void after_fork_in_child(void)
 {
     pthread_mutex_init(&table, NULL);
     pthread_mutex_init(&attaching, NULL);
+    sj_views_unlock_forked();
     sj_park_forked();
     sj_holds_forked();
     sj_mmu_forked();
@@ -66,7 +74,9 @@ static void after_fork_in_child(void)
     for (struct sj_space *space = spaces; space != NULL; space = space->next) {
         if (space->segment->is_private && space->torn)
             sj_segment_set_damaged(space->segment, SJ_LOST_FORK);
+        bool has_locks = space->lock->heir >= 0;
         sj_lock_forked(space->lock);
+        sj_views_forked(space, has_locks);
         sj_tx_forget(space->segment);
         sj_touch_watch(space->segment, false);
         if (space->segment->wal == NULL && !space->segment->is_private)
@@ -128,6 +138,7 @@ static void add(struct sj_space *space, const struct sj_attach_options *options)
 {
     space->writable = options->writable;
     space->references = 1;
+    sj_views_attached(space);
     pthread_mutex_lock(&table);
     space->next = spaces;
     spaces = space;
@@ -324,6 +335,8 @@ static int detach(struct sj_space *space, const struct sj_wait *wait)
         sj_wal_is_awaited(space->segment))
         return sj_error(SJ_EBUSY, "a thread of this process is inside of '%s'",
                         space->segment->name);
+    if (sj_views_count(space) > 0)
+        return sj_error(SJ_EBUSY, "live views of '%s': drop them first", space->segment->name);
     int error = sj_park_claim_home(space, wait);
     if (error == SJ_OK || sj_segment_is_damaged(space->segment)) { /* nothing to be rolled back */
         error = close_space(space);

@@ -20,6 +20,8 @@
 #include "persistence/segment.h"
 #include "spacejmp/lock.h"
 
+struct sj_viewed;
+
 struct sj_space {
     struct sj_segment *segment;
     struct sj_lock *lock;
@@ -29,6 +31,8 @@ struct sj_space {
     bool torn;                 /* private: somebody was in, so the child's copy is of no use */
     bool parked;               /* or about to be: its addresses may be another one's (park.h) */
     uint64_t parking;          /* where it is then; 0: it never was */
+    uint32_t views;            /* that keep it at home and attached (views.h) */
+    struct sj_viewed *viewed;  /* blocks with views */
     struct sj_space *next;     /* in the table of attached spaces */
     struct sj_space *neighbor; /* in the list of those that may have to be parked (park.c) */
     struct sj_space *neighbor_before;
@@ -79,9 +83,9 @@ int sj_spaces_clone(struct sj_space *const *spaces, const struct sj_clone_spec *
                     uint32_t count, const struct sj_wait *wait, struct sj_clone **clones);
 
 /* Gives one reference back; the last one unmaps. SJ_EBUSY when a thread of this process is inside
- * of it and this is the last reference, SJ_EBUSY and SJ_EINTR when its addresses are another one's
- * that threads do not leave in time (nothing is detached then); SJ_EIO when the closing sync
- * failed. */
+ * of it, or has views of it, and this is the last reference, SJ_EBUSY and SJ_EINTR when its
+ * addresses are another one's that threads do not leave in time (nothing is detached then); SJ_EIO
+ * when the closing sync failed. */
 SJ_API int sj_space_detach(struct sj_space *space, const struct sj_wait *wait);
 
 /* Which space is attached as number `index` (from 0, in no order that lasts); false when there are

@@ -22,8 +22,11 @@
 #include "spacejmp/seg_heap.h"
 #include "spacejmp/space.h"
 #include "spacejmp/vas.h"
+#include "spacejmp/views.h"
+#include "structures/array.h"
 #include "structures/btree.h"
 #include "structures/check.h"
+#include "structures/columns.h"
 #include "structures/entry.h"
 #include "structures/hashmap.h"
 

@@ -189,7 +189,7 @@ static int check_pointer(struct sj_segment *segment, const struct sj_root *root)
     return sj_segment_damaged(segment, root->pointer, "an address of the segment");
 }
 
-int sj_census_root(struct sj_segment *segment, const struct sj_root *root, sj_heap_visit *visit,
+int sj_census_root(struct sj_segment *segment, const struct sj_root *root, sj_heap_visit *each,
                    void *context)
 {
     struct sj_structure_info info;
@@ -198,7 +198,7 @@ int sj_census_root(struct sj_segment *segment, const struct sj_root *root, sj_he
     int error = look(segment, root, &info);
     if (error != SJ_OK)
         return error;
-    return sj_structure_type_of(info.kind)->check(segment, root->pointer, visit, context);
+    return sj_structure_type_of(info.kind)->check(segment, root->pointer, each, context);
 }
 
 struct measuring {
@@ -307,6 +307,8 @@ static int free_leak(void *context, uint64_t block, uint64_t bytes)
     struct sj_census *census = context;
     if (is_owned(census, block) || sj_user_has(census->segment, block, bytes))
         return SJ_OK;
+    if (census->viewed && sj_segment_is_viewed(census->segment, block, bytes, false))
+        return SJ_OK; /* nothing leads to it but an array of somebody */
     census->report->freed_blocks++;
     census->report->freed_bytes += bytes;
     return sj_heap_free(census->segment, block);
@@ -319,6 +321,8 @@ int sj_census_sweep(struct sj_census *census)
     struct sj_census_report *report = census->report;
     if (report->leaked_blocks == 0)
         return SJ_OK;
+    census->viewed =
+        sj_segment_is_viewed(segment, (uint64_t)(uintptr_t)segment->base, segment->reserved, false);
     int error = sj_tx_op_begin(segment);
     if (error != SJ_OK)
         return error;

@@ -36,6 +36,7 @@ struct sj_census {
     uint64_t done;  /* bytes, of the progress */
     uint64_t told;  /* of those, when it was last told */
     uint64_t total;
+    bool viewed; /* somebody has views of the segment */
 };
 
 /* `census` and `report` are zeros but for segment, progress, context, report. SJ_ENOMEM. */

@@ -19,6 +19,7 @@ from spacejmp.structures import _roots
 from spacejmp.structures._codec import codec_name
 from spacejmp.structures._container import ContainerCore
 from spacejmp.structures._record import RecordCore
+from spacejmp.structures.arrays import Arrays
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
@@ -53,7 +54,7 @@ def _check_limit(limit: int | None, word: str) -> int | None:
     return limit
 
 
-class Containers(Recording):
+class Containers(Recording, Arrays):
     """The half of `Store` that opens its structures."""
 
     __slots__ = ("_opened", "_placed", "_registry")

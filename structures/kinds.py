@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spacejmp.structures import _roots
+from spacejmp.structures import _array, _columns, _roots
 from spacejmp.structures._codec import codec_id
+from spacejmp.structures.array import Array
 from spacejmp.structures.btree import BTree
+from spacejmp.structures.columns import Columns
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
 from spacejmp.structures.list import List
@@ -43,7 +45,9 @@ class Kind(NamedTuple):
 
 
 KINDS = (
+    Kind("array", _array.ARRAY, Array, has_key=False, has_value=False),
     Kind("btree", _roots.BTREE, BTree),
+    Kind("columns", _columns.COLUMNS, Columns, has_key=False, has_value=False),
     Kind("deque", _roots.DEQUE, Deque, has_key=False),
     Kind("hashmap", _roots.HASHMAP, HashMap),
     Kind("queue", _roots.QUEUE, Queue, has_key=False),

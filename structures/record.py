@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spacejmp.structures.store import Store
 
 __all__ = [
-    "Array",
+    "FixedArray",
     "Ptr",
     "Record",
     "address_of",
@@ -142,7 +142,7 @@ class _PointerType(FieldType):
 
 
 class _ArrayType:
-    """``Array[f32, Literal[8]]``: as ``f32[8]``, in words that type checkers take."""
+    """``FixedArray[f32, Literal[8]]``: as ``f32[8]``, in words that type checkers take."""
 
     def __getitem__(self, arguments: tuple[Any, Any]) -> FieldType:
         of, count = arguments
@@ -185,7 +185,7 @@ if TYPE_CHECKING:
         def __setitem__(self, key: Any, value: Any) -> None: ...
         def tolist(self) -> list[T]: ...
 
-    class Array(Generic[T, N]):
+    class FixedArray(Generic[T, N]):
         """An array of a fixed length."""
 
         @overload
@@ -200,7 +200,7 @@ else:
         FieldType(code) for code in range(1, _PTR)
     )
     Ptr = _PointerType(_PTR)
-    Array = _ArrayType()
+    FixedArray = _ArrayType()
 
     def dataclass_transform(**_: Any) -> Callable[[T], T]:
         """For type checkers alone."""

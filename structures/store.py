@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from spacejmp._space import Hold, Space
-from spacejmp.persistence.errors import DetachedError
+from spacejmp.persistence.errors import DetachedError, LiveViewsError
 from spacejmp.structures import _upkeep
 from spacejmp.structures.containers import Containers
 from spacejmp.structures.reports import CheckReport, CollectReport, StoreStats, Usage
@@ -258,6 +258,10 @@ class Store(Containers, Versioned):
         ------
         SpaceBusyError
             A thread of this process is inside of a hold; nothing is closed then.
+        LiveViewsError
+            Arrays look at the store's memory; nothing is closed then. It is a `BufferError`, as of
+            `mmap`. When an exception ends the `with` block of a store, that one is raised instead,
+            and the store is closed when the last of the arrays is gone.
         StoreIOError
             The storage failed; the store is closed all the same.
         """
@@ -304,7 +308,13 @@ class Store(Containers, Versioned):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except LiveViewsError:
+            if exc_value is None:
+                raise
+            # What was raised in the block has its frames, and these have the arrays: it is told,
+            # and the store is closed when they are gone.
 
     def __repr__(self) -> str:
         if self.closed:

@@ -9,7 +9,9 @@
 
 #include "persistence/log.h"
 #include "persistence/tx.h"
+#include "structures/array.h"
 #include "structures/btree.h"
+#include "structures/columns.h"
 #include "structures/deque.h"
 #include "structures/hashmap.h"
 #include "structures/list.h"
@@ -17,8 +19,8 @@
 #include "structures/reference.h"
 
 static const struct sj_structure_type *const types[] = {
-    &sj_btree_type, &sj_deque_type,  &sj_hashmap_type, &sj_list_type,
-    &sj_queue_type, &sj_record_type, &sj_schema_type,
+    &sj_array_type, &sj_btree_type, &sj_columns_type, &sj_deque_type,  &sj_hashmap_type,
+    &sj_list_type,  &sj_queue_type, &sj_record_type,  &sj_schema_type,
 };
 
 const struct sj_structure_type *sj_structure_type_of(uint16_t kind)

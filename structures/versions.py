@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from spacejmp.catalog import Catalog
-from spacejmp.persistence.errors import InvalidArgumentError
+from spacejmp.persistence.errors import InvalidArgumentError, SpaceBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,10 @@ class Versioned(_Store):
             The thread is inside of a transaction, or the durability is not to be had.
         SpaceFullError
             The disk is full.
-        SpaceBusyError, StorePermissionError, InvalidNameError, SegmentDamagedError
+        SpaceBusyError
+            Arrays look at the store's memory: the clone, which has the same addresses, could not be
+            opened beside them. Nothing is made then. (`Catalog.clone` makes one all the same.)
+        StorePermissionError, InvalidNameError, SegmentDamagedError
 
         Complexity
         ----------
@@ -96,6 +99,12 @@ class Versioned(_Store):
         ...         genes["t"][1], copy["t"][1]
         ('one', 'changed')
         """
+        if self._space.looked_at:
+            raise SpaceBusyError(
+                f"live views: arrays look at store {self.name!r}, whose clone has the same "
+                "addresses, and could not be opened: drop them first (del, and gc.collect() if "
+                "they are in a cycle)"
+            )
         catalog = Catalog(self.home, timeout=self._space.seconds)
         catalog.clone_space(self._space, new, mode=mode, durability=durability, progress=progress)
         return self._of(new, self.home, self._space.seconds)

@@ -31,7 +31,7 @@ class Link:
     number: sj.i64
     text: sj.str_
     next: sj.Ptr[Link]
-    parts: sj.Array[sj.i64, Literal[4]]
+    parts: sj.FixedArray[sj.i64, Literal[4]]
 
 
 def first_of(store: sj.Store) -> Link | None:

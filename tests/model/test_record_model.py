@@ -40,7 +40,7 @@ class Vertex:
     text: sj.str_
     one: sj.Ptr[Vertex]
     other: sj.Ptr[Any]
-    parts: sj.Array[sj.u8, Literal[5]]
+    parts: sj.FixedArray[sj.u8, Literal[5]]
 
 
 CHANGE = st.one_of(

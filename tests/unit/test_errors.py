@@ -35,6 +35,7 @@ BUILTINS = {
     "DetachedError": (ValueError,),
     "ReadOnlyError": (OSError, ValueError),
     "SpaceBusyError": (TimeoutError,),
+    "LiveViewsError": (BufferError,),
     "SpaceFullError": (OSError,),
     "StoreIOError": (OSError,),
     "SegmentDamagedError": (OSError,),

@@ -27,7 +27,7 @@ class Node:
     key: sj.i64
     name: sj.str_
     left: sj.Ptr[Node]
-    weights: sj.Array[sj.f32, Literal[8]]
+    weights: sj.FixedArray[sj.f32, Literal[8]]
     raw: sj.bytes_
 
     def twice(self) -> int:
@@ -48,8 +48,8 @@ class Numbers:
     i: sj.u64
     j: sj.f32
     k: sj.f64
-    m: sj.Array[sj.u16, Literal[3]]
-    n: sj.Array[sj.bool_, Literal[2]]
+    m: sj.FixedArray[sj.u16, Literal[3]]
+    n: sj.FixedArray[sj.bool_, Literal[2]]
 
 
 @sj.record
@@ -180,7 +180,7 @@ def test_defaults_and_zeros(store: sj.Store) -> None:
         a: sj.i32 = 7
         b: sj.str_ = "text"
         c: sj.f64
-        d: sj.Array[sj.i8, Literal[2]] = (1, 2)  # type: ignore[assignment]
+        d: sj.FixedArray[sj.i8, Literal[2]] = (1, 2)  # type: ignore[assignment]
 
     made: Any = store.new(Made)  # type: ignore[call-arg,unused-ignore]
     assert (made.a, made.b, made.c, list(made.d)) == (7, "text", 0.0, [1, 2])
