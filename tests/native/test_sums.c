@@ -480,7 +480,7 @@ static void each_block_has_one_owner(void)
     sj_tx_ready(segment);
     CHECK_OK(sj_tx_op_commit(segment));
     CHECK(sj_check(segment, &report) == SJ_ECORRUPT);
-    CHECK(strstr(sj_error_detail(), "one structure alone") != NULL);
+    CHECK(strstr(sj_error_detail(), "one root alone") != NULL);
     CHECK_OK(sj_tx_op_begin(segment));
     CHECK_OK(sj_root_remove(segment, "again", 5));
     sj_tx_ready(segment);
