@@ -20,9 +20,11 @@ from spacejmp.apps import report
 from spacejmp.apps.exits import CommandError
 from spacejmp.apps.jsonform import dumps, to_json
 from spacejmp.apps.settings import AsJson, StoreName, catalog
-from spacejmp.structures.salvage import Remains, SalvagedRoot, SalvageReport
+from spacejmp.structures.remains import SEQUENCES, Remains, SalvagedRoot, SalvageReport
+from spacejmp.structures.salvage_arrays import BLOCKS, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TextIO
 
 __all__ = ["salvage"]
@@ -84,11 +86,22 @@ def salvage(
 
 def _write_lines(remains: Remains, root: SalvagedRoot, file: TextIO, suspects: bool) -> int:
     written = 0
-    for key, value in remains.items(root, suspects=suspects):
-        line = {"tree": root.name, "key": to_json(key), "value": to_json(value)}
-        file.write(dumps(line) + "\n")
+    for line in _lines(remains, root, suspects):
+        file.write(dumps({"tree": root.name, **line}) + "\n")
         written += 1
     return written
+
+
+def _lines(remains: Remains, root: SalvagedRoot, suspects: bool) -> Iterator[dict[str, Any]]:
+    if root.kind in SEQUENCES:
+        for item in remains.sequence(root, suspects=suspects):
+            yield {"value": to_json(item)}
+    elif root.kind in BLOCKS:
+        for item in rows_of(root, remains.parts(root), suspects):
+            yield {"value": to_json(item)}
+    elif root.kind != "unknown":
+        for key, value in remains.items(root, suspects=suspects):
+            yield {"key": to_json(key), "value": to_json(value)}
 
 
 def _wanted(remains: Remains, tree: str | None) -> tuple[SalvagedRoot, ...]:
@@ -106,6 +119,7 @@ def _write_roots(
         root._replace(
             recovered=_write_lines(remains, root, file, suspects),
             unreadable=remains.unreadable(root),
+            dangling=remains.dangling(root),
         )
         for root in roots
     )
@@ -167,12 +181,15 @@ def _told(root: SalvagedRoot) -> str:
     """What came back of a structure."""
     had = "" if root.expected is None else f" of {root.expected:,}"
     text = f"{root.recovered:,}{had} entries"
-    codecs = f", {root.kind}, key {root.key}" + (f", value {root.value}" if root.value else "")
+    codecs = f", {root.kind}"
+    for role, codec in (("key", root.key), ("value", root.value)):
+        codecs += f", {role} {codec}" if codec else ""
     parts = {
         "suspect": root.suspect,
         "with a key that was there already": root.duplicates,
         "not of its codecs": root.undecodable,
         "not readable": root.unreadable,
+        "references that lead to nothing": root.dangling,
     }
     rest = "".join(f"; {number:,} {what}" for what, number in parts.items() if number)
     return f"{text}{codecs}{' (guessed)' if root.guessed else ''}{rest}"

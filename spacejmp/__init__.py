@@ -80,6 +80,9 @@ from spacejmp.structures.record import (
 )
 from spacejmp.structures.reports import CheckReport, CollectReport, RootInfo, StoreStats, Usage
 from spacejmp.structures.salvage import SalvageReport, salvage
+from spacejmp.structures.remains import SalvageReport
+from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.salvage import salvage
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedlist import SortedList
 from spacejmp.structures.sortedset import SortedSet

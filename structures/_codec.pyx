@@ -364,8 +364,8 @@ def encode_value(str codec, value):
     return out.bytes[:out.size]
 
 
-def decode_value(str codec, encoded):
-    """Decode what encode_value() gave."""
+def decode_value(str codec, encoded, container=None):
+    """Decode what encode_value() gave; references lead to what is in the container's store."""
     cdef sj_value value
     cdef uint8_t number = codec_id(codec, "value")
     if codec_kind(number) == SJ_ITEM_WORD:
@@ -373,4 +373,4 @@ def decode_value(str codec, encoded):
     else:
         value.bytes = <const uint8_t *>PyBytes_AS_STRING(<bytes?>encoded)
         value.size = len(encoded)
-    return value_decode(number, &value, None)
+    return value_decode(number, &value, container)

@@ -5,7 +5,7 @@
  *
  *   root ──pointer──→ head      a structure, with its name and codecs
  *   root ──pointer──→ ?         the same, without a head: its blocks are found by what they are
- *   head, in use                a structure "lost-1", whose codecs are not known
+ *   head, in use                a structure "unnamed-1" or "lost-1", with its codecs
  *
  * A root counts when the directory leads to it, or when it is in use in the heap.
  */
@@ -17,6 +17,7 @@
 
 #include "persistence/seam.h"
 #include "structures/hashmap_search.h"
+#include "structures/item_byte.h"
 #include "structures/salvage_parts.h"
 
 bool salvage_grow(struct sj_salvage *salvage, void **items, uint64_t count, uint64_t *room,
@@ -69,16 +70,18 @@ static struct salvage_structure *add(struct sj_salvage *salvage)
     salvage->structures_room = (uint32_t)room;
     struct salvage_structure *made = &salvage->structure[salvage->structures++];
     memset(made, 0, sizeof *made);
+    made->told.limit = SJ_DEQUE_UNLIMITED;
     return made;
 }
 
-/* Its root is gone, and its name with it. */
+/* It has no root: references lead to it, or its root is gone, and its name with it. */
 static void name_lost(struct sj_salvage *salvage, struct salvage_structure *structure)
 {
     struct sj_salvage_structure *told = &structure->told;
+    uint32_t number = told->shared ? ++salvage->unnamed : ++salvage->lost;
     told->lost = true;
-    told->name_bytes =
-        (uint16_t)snprintf(told->name, sizeof told->name, "lost-%u", ++salvage->lost);
+    told->name_bytes = (uint16_t)snprintf(told->name, sizeof told->name, "%s-%u",
+                                          told->shared ? "unnamed" : "lost", number);
 }
 
 uint32_t salvage_lost(struct sj_salvage *salvage, uint16_t type, struct sj_kinds kinds)
@@ -116,38 +119,58 @@ static struct salvage_head *head_at(struct sj_salvage *salvage, uint64_t at, uin
     return head->structure == NOBODY ? head : NULL;
 }
 
+/* What a head says of its items. */
+static void take_bytes(struct sj_salvage_structure *told, uint8_t key, uint8_t value)
+{
+    told->kinds = (struct sj_kinds){sj_item_byte_kind(key), sj_item_byte_kind(value)};
+    told->by_head = (struct sj_codecs){sj_item_byte_codec(key), sj_item_byte_codec(value)};
+    told->shared = (key & SJ_ITEM_SHARED) != 0;
+}
+
 /* The structure has that head. */
 static void take_head(struct sj_salvage *salvage, uint32_t number, struct salvage_head *head)
 {
     struct salvage_structure *structure = &salvage->structure[number];
+    struct sj_salvage_structure *told = &structure->told;
     head->structure = number;
-    structure->head = head->at;
-    structure->told.has_head = true;
+    told->head = head->at;
+    told->has_head = true;
+    const struct sj_structure_head *first = (const void *)(uintptr_t)head->at;
+    take_bytes(told, first->key, first->value);
+    told->serial = first->serial;
     if (head->kind == SJ_KIND_BTREE) {
-        const struct sj_btree_head *tree = (const struct sj_btree_head *)(uintptr_t)head->at;
-        structure->told.kinds = (struct sj_kinds){sj_item_byte_kind(tree->first.key),
-                                                  sj_item_byte_kind(tree->first.value)};
-        structure->told.expected = tree->count;
-    } else {
-        const struct sj_hashmap_head *map = (const struct sj_hashmap_head *)(uintptr_t)head->at;
-        structure->told.kinds = (struct sj_kinds){sj_item_byte_kind(map->node.count & 0xff),
-                                                  sj_item_byte_kind(map->node.count >> 8)};
-        structure->told.expected = map->count;
+        told->expected = ((const struct sj_btree_head *)(const void *)first)->count;
+    } else if (head->kind == SJ_KIND_LIST) {
+        told->expected = ((const struct sj_list_head *)(const void *)first)->count;
+    } else if (head->kind == SJ_KIND_HASHMAP) {
+        const struct sj_hashmap_head *map = (const void *)first;
+        told->serial = (uint32_t)map->seed;
+        told->expected = map->count;
         structure->seed = map->seed;
         structure->hashes = true;
+    } else if (head->kind == SJ_KIND_ARRAY || head->kind == SJ_KIND_COLUMNS) {
+        told->expected = salvage_array_count(salvage, head->kind, head->at);
+    } else {
+        const struct sj_deque_head *deque = (const void *)first;
+        told->expected = deque->state >> 16;
+        told->limit = deque->limit;
     }
 }
 
 static void add_root(struct sj_salvage *salvage, struct salvage_head *found)
 {
     const struct sj_root *root = (const struct sj_root *)(uintptr_t)found->at;
+    if (!salvage_is_structure(root->type)) {
+        found->structure = SKIPPED;
+        salvage_tell(salvage, found->at, NOBODY, "a name of what is not salvaged");
+        return;
+    }
     struct salvage_structure *made = add(salvage);
     if (made == NULL)
         return;
     found->structure = salvage->structures - 1;
     made->told.type = root->type;
-    made->told.key_codec = root->key_codec;
-    made->told.value_codec = root->value_codec;
+    made->told.by_root = (struct sj_codecs){root->key_codec, root->value_codec};
     made->told.kinds =
         (struct sj_kinds){sj_codec_kind(root->key_codec), sj_codec_kind(root->value_codec)};
     made->told.name_bytes = root->name_bytes <= SJ_NAME_MAX ? root->name_bytes : SJ_NAME_MAX;
@@ -192,8 +215,8 @@ static void find_structures(struct sj_salvage *salvage)
         if (made == NULL)
             return;
         made->told.type = found->kind;
-        name_lost(salvage, made);
         take_head(salvage, salvage->structures - 1, found);
+        name_lost(salvage, made);
     }
 }
 
@@ -201,7 +224,16 @@ static void find_structures(struct sj_salvage *salvage)
 
 static const struct salvage_blocks *blocks_of(const struct sj_salvage *salvage, uint16_t type)
 {
-    return type == SJ_KIND_BTREE ? &salvage->leaves : &salvage->tables;
+    switch (type) {
+    case SJ_KIND_BTREE:
+        return &salvage->leaves;
+    case SJ_KIND_HASHMAP:
+        return &salvage->tables;
+    case SJ_KIND_LIST:
+        return &salvage->list_leaves;
+    default:
+        return &salvage->chunks;
+    }
 }
 
 static void count_blocks(struct sj_salvage *salvage, const struct salvage_blocks *blocks)
@@ -223,12 +255,24 @@ static void order_blocks(struct sj_salvage *salvage, const struct salvage_blocks
             salvage->order[salvage->structure[blocks->item[i].owner].end++] = i;
 }
 
+static int compare_ranks(const void *a, const void *b, void *context)
+{
+    const struct salvage_block *item = context;
+    const struct salvage_block *first = &item[*(const uint64_t *)a];
+    const struct salvage_block *second = &item[*(const uint64_t *)b];
+    if (first->rank != second->rank)
+        return first->rank < second->rank ? -1 : 1;
+    return (first->at > second->at) - (first->at < second->at);
+}
+
 /* Numbers of blocks, each structure's together. */
 static void sort_blocks(struct sj_salvage *salvage)
 {
+    const struct salvage_blocks *all[] = {&salvage->leaves, &salvage->tables, &salvage->chunks,
+                                          &salvage->list_leaves};
     uint64_t first = 0;
-    count_blocks(salvage, &salvage->leaves);
-    count_blocks(salvage, &salvage->tables);
+    for (uint32_t i = 0; i < sizeof all / sizeof *all; i++)
+        count_blocks(salvage, all[i]);
     for (uint32_t i = 0; i < salvage->structures; i++) {
         salvage->structure[i].first = salvage->structure[i].end = first;
         first += salvage->structure[i].told.blocks;
@@ -238,8 +282,14 @@ static void sort_blocks(struct sj_salvage *salvage)
         salvage->no_memory = true;
         return;
     }
-    order_blocks(salvage, &salvage->leaves);
-    order_blocks(salvage, &salvage->tables);
+    for (uint32_t i = 0; i < sizeof all / sizeof *all; i++)
+        order_blocks(salvage, all[i]);
+    for (uint32_t i = 0; i < salvage->structures; i++) {
+        const struct salvage_structure *one = &salvage->structure[i];
+        if (salvage_is_sequence(one->told.type) && one->end - one->first > 1)
+            qsort_r(&salvage->order[one->first], one->end - one->first, sizeof *salvage->order,
+                    compare_ranks, blocks_of(salvage, one->told.type)->item);
+    }
 }
 
 /* ------------------------------------------------------------------ the whole */
@@ -277,6 +327,10 @@ int sj_salvage_open(const char *path, const struct sj_remains_hint *hint,
     if (!salvage->no_memory)
         salvage_maps(salvage);
     if (!salvage->no_memory)
+        salvage_deques(salvage);
+    if (!salvage->no_memory)
+        salvage_lists(salvage);
+    if (!salvage->no_memory)
         sort_blocks(salvage);
     if (salvage->no_memory) {
         sj_salvage_close(salvage);
@@ -291,6 +345,9 @@ void sj_salvage_close(struct sj_salvage *salvage)
     sj_remains_close(salvage->remains);
     free(salvage->leaves.item);
     free(salvage->tables.item);
+    free(salvage->chunks.item);
+    free(salvage->list_leaves.item);
+    free(salvage->list_inners.item);
     free(salvage->head);
     free(salvage->structure);
     free(salvage->order);
@@ -314,6 +371,11 @@ const struct sj_salvage_structure *sj_salvage_structure(const struct sj_salvage 
     return &salvage->structure[structure].told;
 }
 
+uint64_t sj_salvage_passed_over(const struct sj_salvage *salvage)
+{
+    return salvage->passed_over;
+}
+
 const struct sj_salvage_finding *sj_salvage_finding(const struct sj_salvage *salvage,
                                                     uint64_t number, uint64_t *all)
 {
@@ -325,12 +387,22 @@ const struct sj_salvage_finding *sj_salvage_finding(const struct sj_salvage *sal
 
 /* ------------------------------------------------------------------ reading */
 
+/* The slots of a block that are to be looked at: from `*from` on. */
 static uint32_t slots_of(const struct sj_salvage *salvage, const struct salvage_structure *whose,
-                         const struct salvage_block *block)
+                         const struct salvage_block *block, uint32_t *from)
 {
-    if (whose->told.type == SJ_KIND_BTREE)
+    *from = 0;
+    switch (whose->told.type) {
+    case SJ_KIND_BTREE:
         return salvage_leaf_slots(salvage, block);
-    return salvage_buckets(salvage, block) * SJ_HASHMAP_SLOTS;
+    case SJ_KIND_HASHMAP:
+        return salvage_buckets(salvage, block) * SJ_HASHMAP_SLOTS;
+    case SJ_KIND_LIST:
+        return salvage_list_slots(salvage, block);
+    default:
+        *from = block->expected & 0xff;
+        return (block->expected & ~CHUNK_DOUBT) >> 8;
+    }
 }
 
 static enum salvage_verdict entry_of(struct sj_salvage *salvage, struct salvage_structure *whose,
@@ -338,11 +410,14 @@ static enum salvage_verdict entry_of(struct sj_salvage *salvage, struct salvage_
                                      const struct sj_salvage_cursor *cursor, struct sj_item *item)
 {
     const char *why;
+    bool sequence = salvage_is_sequence(whose->told.type);
     enum salvage_verdict verdict =
-        whose->told.type == SJ_KIND_BTREE
+        sequence ? salvage_sequence_entry(salvage, block, whose, cursor->slot, item, &why)
+        : whose->told.type == SJ_KIND_BTREE
             ? salvage_leaf_entry(salvage, block, whose->told.kinds, cursor->slot, item, &why)
             : salvage_table_entry(salvage, block, whose, cursor->slot, item, &why);
-    if (verdict == ENTRY_UNREADABLE && why != NULL && cursor->grade == SJ_SALVAGE_SOUND) {
+    if (verdict == ENTRY_UNREADABLE && why != NULL && !cursor->quiet &&
+        (sequence || cursor->grade == SJ_SALVAGE_SOUND)) {
         whose->told.unreadable++;
         salvage_tell(salvage, block->at, number, why);
     }
@@ -354,16 +429,21 @@ uint32_t sj_salvage_read(struct sj_salvage *salvage, uint32_t structure,
 {
     struct salvage_structure *whose = &salvage->structure[structure];
     const struct salvage_blocks *blocks = blocks_of(salvage, whose->told.type);
+    enum salvage_verdict worst = (enum salvage_verdict)cursor->grade;
+    bool sequence = salvage_is_sequence(whose->told.type);
     uint32_t got = 0;
     for (; cursor->block < whose->end - whose->first; cursor->block++, cursor->slot = 0) {
         const struct salvage_block *block =
             &blocks->item[salvage->order[whose->first + cursor->block]];
-        uint32_t slots = slots_of(salvage, whose, block);
+        uint32_t from, slots = slots_of(salvage, whose, block, &from);
+        cursor->slot = cursor->slot > from ? cursor->slot : from;
         for (; cursor->slot < slots; cursor->slot++) {
             if (got == wanted)
                 return got;
-            got += entry_of(salvage, whose, structure, block, cursor, &items[got]) ==
-                   (enum salvage_verdict)cursor->grade;
+            enum salvage_verdict verdict =
+                entry_of(salvage, whose, structure, block, cursor, &items[got]);
+            got += sequence ? verdict <= worst : verdict == worst;
+            cursor->doubtful += verdict == ENTRY_SUSPECT || verdict == ENTRY_ODD;
         }
     }
     return got;

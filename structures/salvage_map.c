@@ -67,14 +67,14 @@ static void try_seed(struct sj_salvage *salvage, uint32_t number)
     if (all == 0 || is_enough(found, all))
         return;
     salvage->structure[number].hashes = false;
-    salvage_tell(salvage, salvage->structure[number].head, number, "the seed of a hash map");
+    salvage_tell(salvage, salvage->structure[number].told.head, number, "the seed of a hash map");
 }
 
 /* A directory's addresses, as far as the file has them. */
 static void claim_tables(struct sj_salvage *salvage, uint32_t number)
 {
     const struct salvage_structure *map = &salvage->structure[number];
-    const struct sj_hashmap_head *head = (const struct sj_hashmap_head *)(uintptr_t)map->head;
+    const struct sj_hashmap_head *head = (const struct sj_hashmap_head *)(uintptr_t)map->told.head;
     uint64_t at = head->directory, room = sj_segment_committed(salvage->segment);
     const struct sj_hashmap_directory *directory =
         sj_segment_block(salvage->segment, at, sizeof *directory, SJ_KIND_HASHMAP_DIR);
@@ -165,7 +165,8 @@ static uint32_t owner_of(struct sj_salvage *salvage, const struct salvage_block 
 void salvage_maps(struct sj_salvage *salvage)
 {
     for (uint32_t i = 0; i < salvage->structures; i++)
-        if (salvage->structure[i].told.type == SJ_KIND_HASHMAP && salvage->structure[i].head != 0) {
+        if (salvage->structure[i].told.type == SJ_KIND_HASHMAP &&
+            salvage->structure[i].told.head != 0) {
             claim_tables(salvage, i);
             try_seed(salvage, i);
         }

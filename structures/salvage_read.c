@@ -245,3 +245,45 @@ enum salvage_verdict salvage_table_entry(const struct sj_salvage *salvage,
         verdict = ENTRY_SUSPECT;
     return verdict;
 }
+
+/* ------------------------------------------------------------------ sequences */
+
+bool salvage_slot_fits(const struct sj_salvage *salvage, struct sj_kinds kinds,
+                       const uint64_t *slot)
+{
+    struct sj_item item;
+    if (kinds.key == SJ_ITEM_WORD && kinds.value == SJ_ITEM_BYTES && (*slot & 7) != 0)
+        return is_cell(*slot);
+    return sj_slot_item(salvage->segment, kinds, *slot, slot, &item) == SJ_OK;
+}
+
+/* Where the word of a slot lies. */
+static const uint64_t *slot_of(const struct salvage_block *block, uint16_t type, uint32_t slot)
+{
+    if (type == SJ_KIND_LIST)
+        return &((const struct sj_list_leaf *)(uintptr_t)block->at)->slot[slot];
+    return &((const struct sj_deque_chunk *)(uintptr_t)block->at)->slot[slot];
+}
+
+enum salvage_verdict salvage_sequence_entry(const struct sj_salvage *salvage,
+                                            const struct salvage_block *block,
+                                            const struct salvage_structure *whose, uint32_t slot,
+                                            struct sj_item *item, const char **why)
+{
+    uint16_t type = whose->told.type;
+    bool doubt = type != SJ_KIND_LIST && (block->expected & CHUNK_DOUBT) != 0;
+    const uint64_t *place = slot_of(block, type, slot);
+    struct sj_kinds kinds = whose->told.kinds;
+    *why = doubt ? NULL : "an item of a list or a deque cannot be read";
+    if ((doubt && *place == 0) || !read_slot(salvage, kinds, *place, place, item))
+        return ENTRY_UNREADABLE;
+    enum sj_remains_state state = state_of(salvage, place, sizeof *place);
+    enum sj_remains_state node =
+        state_of(salvage, (const void *)(uintptr_t)block->at, sizeof(struct sj_node));
+    state = state > node ? state : node;
+    if (state == SJ_REMAINS_LOST)
+        return ENTRY_UNREADABLE;
+    bool suspect = state == SJ_REMAINS_SUSPECT || block->life == LIFE_FREE ||
+                   item_state(salvage, kinds, item) == SJ_REMAINS_SUSPECT;
+    return doubt ? ENTRY_ODD : suspect ? ENTRY_SUSPECT : ENTRY_SOUND;
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * salvage_scan.c: looking through the heap for roots, heads, leaves and tables.
+ * salvage_scan.c: looking through the heap for roots, heads, and the blocks that have entries.
  *
  * Every page of the file that can be a heap page is visited once, in order of addresses. Where the
  * descriptors make sense the slab's bitmap says which blocks are in use. Where they do not, a page
@@ -18,6 +18,7 @@
 #include "persistence/slab.h"
 #include "structures/btree_node.h"
 #include "structures/hashmap_search.h"
+#include "structures/item_byte.h"
 #include "structures/salvage_parts.h"
 
 /* ------------------------------------------------------------------ candidates */
@@ -71,24 +72,69 @@ static bool is_table(const struct sj_segment *segment, uint64_t at)
     return buckets == 3 || buckets == 15 || buckets == 63;
 }
 
-static bool is_root(const struct sj_segment *segment, uint64_t at)
+static bool is_chunk(const struct sj_segment *segment, uint64_t at, bool strict)
+{
+    const struct sj_deque_chunk *chunk =
+        sj_segment_block(segment, at, sizeof *chunk, SJ_KIND_DEQUE_CHUNK);
+    if (chunk == NULL)
+        return false;
+    return !strict || ((at & 63) == 0 && chunk->node.count == 0 && chunk->node.aux == 0 &&
+                       is_link(segment, chunk->next) && is_link(segment, chunk->previous));
+}
+
+static bool is_list_leaf(const struct sj_segment *segment, uint64_t at, bool strict)
+{
+    const struct sj_list_leaf *leaf = sj_segment_block(segment, at, 64, SJ_KIND_LIST_LEAF);
+    if (leaf == NULL)
+        return false;
+    uint32_t room = leaf->node.aux;
+    return !strict || ((at & 63) == 0 && leaf->node.count - 1u < room &&
+                       (room == 6 || room == 30 || room == 126 || room == SJ_LIST_LEAF_SLOTS));
+}
+
+static bool is_list_inner(const struct sj_segment *segment, uint64_t at, bool strict)
+{
+    const struct sj_list_inner *inner =
+        sj_segment_block(segment, at, sizeof *inner, SJ_KIND_LIST_INNER);
+    return inner != NULL &&
+           (!strict ||
+            ((at & 63) == 0 && inner->node.count - 1u < SJ_LIST_FANOUT && inner->before[0] == 0));
+}
+
+static bool is_root(const struct sj_segment *segment, uint64_t at, bool strict)
 {
     const struct sj_root *root = sj_segment_block(segment, at, sizeof *root, SJ_KIND_ROOT);
     return root != NULL && root->name_bytes != 0 && root->name_bytes <= SJ_NAME_MAX &&
-           (root->type == SJ_KIND_BTREE || root->type == SJ_KIND_HASHMAP) &&
+           (salvage_is_structure(root->type) || !strict) &&
            sj_segment_holds(segment, at, sizeof *root + root->name_bytes);
 }
 
 static bool is_head(const struct sj_segment *segment, uint64_t at, uint16_t kind)
 {
-    if (kind == SJ_KIND_BTREE) {
-        const struct sj_btree_head *tree = sj_segment_block(segment, at, sizeof *tree, kind);
-        return tree != NULL && sj_item_byte_is_sound(tree->first.key) &&
-               sj_item_byte_is_sound(tree->first.value);
+    if (kind == SJ_KIND_ARRAY)
+        return salvage_is_array(segment, at);
+    if (kind == SJ_KIND_COLUMNS)
+        return salvage_is_columns(segment, at);
+    uint64_t bytes = kind == SJ_KIND_HASHMAP ? sizeof(struct sj_hashmap_head)
+                     : kind == SJ_KIND_BTREE || kind == SJ_KIND_LIST ? sizeof(struct sj_btree_head)
+                                                                     : sizeof(struct sj_deque_head);
+    const struct sj_structure_head *head = sj_segment_block(segment, at, bytes, kind);
+    if (head == NULL || !sj_item_byte_is_sound(head->key) || !sj_item_byte_is_sound(head->value))
+        return false;
+    bool keys = sj_item_byte_codec(head->key) != SJ_CODEC_NONE;
+    bool values = sj_item_byte_codec(head->value) != SJ_CODEC_NONE;
+    switch (kind) {
+    case SJ_KIND_HASHMAP:
+        return ((const struct sj_hashmap_head *)(const void *)head)->node.aux <=
+               SJ_HASHMAP_DEPTH_MAX;
+    case SJ_KIND_LIST:
+        return keys != values && head->serial != 0;
+    case SJ_KIND_DEQUE:
+    case SJ_KIND_QUEUE:
+        return !keys && sj_item_byte_kind(head->key) == SJ_ITEM_WORD && head->serial != 0;
+    default:
+        return true;
     }
-    const struct sj_hashmap_head *map = sj_segment_block(segment, at, sizeof *map, SJ_KIND_HASHMAP);
-    return map != NULL && sj_item_byte_is_sound(map->node.count & 0xff) &&
-           sj_item_byte_is_sound(map->node.count >> 8) && map->node.aux <= SJ_HASHMAP_DEPTH_MAX;
 }
 
 /* Notes the block when it is of a kind that is looked for. `strict`: it may be anything. */
@@ -107,12 +153,32 @@ static void look_at(struct sj_salvage *salvage, uint64_t at, enum salvage_life l
         if (is_table(segment, at))
             add_block(salvage, &salvage->tables, at, life);
         break;
+    case SJ_KIND_DEQUE_CHUNK:
+        if (is_chunk(segment, at, strict))
+            add_block(salvage, &salvage->chunks, at, life);
+        break;
+    case SJ_KIND_LIST_LEAF:
+        if (is_list_leaf(segment, at, strict))
+            add_block(salvage, &salvage->list_leaves, at, life);
+        break;
+    case SJ_KIND_LIST_INNER:
+        if (is_list_inner(segment, at, strict))
+            add_block(salvage, &salvage->list_inners, at, life);
+        break;
     case SJ_KIND_ROOT:
-        if (is_root(segment, at))
+        if (is_root(segment, at, strict))
             add_head(salvage, at, kind, life);
+        break;
+    case SJ_KIND_RECORD:
+        salvage->passed_over += life == LIFE_USED;
         break;
     case SJ_KIND_BTREE:
     case SJ_KIND_HASHMAP:
+    case SJ_KIND_LIST:
+    case SJ_KIND_DEQUE:
+    case SJ_KIND_QUEUE:
+    case SJ_KIND_ARRAY:
+    case SJ_KIND_COLUMNS:
         if (is_head(segment, at, kind))
             add_head(salvage, at, kind, life);
         break;

@@ -145,7 +145,8 @@ static bool follow(struct walk *walk, uint32_t number, const struct sj_btree *tr
 static void walk_tree(struct walk *walk, uint32_t number)
 {
     const struct salvage_structure *structure = &walk->salvage->structure[number];
-    const struct sj_btree_head *head = (const struct sj_btree_head *)(uintptr_t)structure->head;
+    const struct sj_btree_head *head =
+        (const struct sj_btree_head *)(uintptr_t)structure->told.head;
     const struct sj_btree tree = {.segment = walk->salvage->segment,
                                   .kinds = structure->told.kinds};
     struct step step[SJ_BTREE_HEIGHT_MAX + 1];
@@ -380,7 +381,8 @@ void salvage_trees(struct sj_salvage *salvage)
     if (!salvage->no_memory) {
         count_chains(salvage, walk.chain);
         for (uint32_t i = 0; i < salvage->structures; i++)
-            if (salvage->structure[i].told.type == SJ_KIND_BTREE && salvage->structure[i].head != 0)
+            if (salvage->structure[i].told.type == SJ_KIND_BTREE &&
+                salvage->structure[i].told.head != 0)
                 walk_tree(&walk, i);
         give_claimed(salvage, walk.chain);
         give_to_neighbours(salvage, walk.chain);

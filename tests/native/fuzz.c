@@ -123,8 +123,8 @@ static uint32_t choose_image(struct fuzz_random *random)
     uint64_t ticket = fuzz_below(random, 128);
     if (ticket < 6)
         return ticket < 2 ? 9 : ticket < 4 ? 12 : 13;
-    uint32_t number = (uint32_t)(ticket % 11);
-    return number < 9 ? number : number + 1;
+    uint32_t number = (uint32_t)(ticket % 14);
+    return number < 9 ? number : number < 11 ? number + 1 : number + 3;
 }
 
 /* The image, and the byte of it, that the number sweeps over. */

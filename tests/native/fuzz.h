@@ -25,7 +25,7 @@
 #include "structures/hashmap.h"
 
 #define FUZZ_BASE    0x3f0000000000ull
-#define FUZZ_IMAGES  14
+#define FUZZ_IMAGES  17
 #define FUZZ_STORES  8 /* structures in an image */
 #define FUZZ_SITES   512
 #define FUZZ_WORKERS 64
@@ -120,6 +120,11 @@ _Noreturn void fuzz_broken(const char *what);
 
 /* The images, in files below `directory` meanwhile. */
 void fuzz_make_images(const char *directory, uint64_t seed, struct fuzz_image images[FUZZ_IMAGES]);
+
+/* Deques and queues, or lists, of every kind of item, or arrays and columns (fuzz_sequence.c). */
+void fuzz_make_deques(struct fuzz_image *image, struct sj_segment *segment);
+void fuzz_make_lists(struct fuzz_image *image, struct sj_segment *segment);
+void fuzz_make_arrays(struct fuzz_image *image, struct sj_segment *segment);
 
 /* Finds the metadata fields of an image whose bytes and blocks are known. */
 void fuzz_find_fields(struct fuzz_image *image);

@@ -5,6 +5,8 @@
  */
 #include "fuzz.h"
 #include "persistence/pages.h"
+#include "structures/deque_layout.h"
+#include "structures/list_layout.h"
 
 static void add(struct fuzz_image *image, enum fuzz_role role, uint64_t at, uint32_t width)
 {
@@ -196,6 +198,44 @@ static void add_block(struct fuzz_image *image, uint64_t at)
         return;
     case SJ_KIND_HASHMAP_SEG:
         add_table(image, at);
+        return;
+    case SJ_KIND_DEQUE:
+    case SJ_KIND_QUEUE:
+        add_head(image, FUZZ_TREE_HEAD, at);
+        add_words(image, FUZZ_TREE_HEAD, at + 8, sizeof(struct sj_deque_head) - 8);
+        return;
+    case SJ_KIND_DEQUE_CHUNK:
+        add_head(image, FUZZ_NODE_HEAD, at);
+        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+        add_words(image, FUZZ_LINK, at + 16, 16);
+        add_words(image, FUZZ_SLOT, at + offsetof(struct sj_deque_chunk, slot), 8 * SJ_DEQUE_SLOTS);
+        return;
+    case SJ_KIND_LIST:
+        add_head(image, FUZZ_TREE_HEAD, at);
+        add_words(image, FUZZ_TREE_HEAD, at + 8, 24);
+        return;
+    case SJ_KIND_LIST_LEAF:
+        add_head(image, FUZZ_NODE_HEAD, at);
+        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+        add_words(image, FUZZ_SLOT, at + 16, 8ull * block->word16);
+        return;
+    case SJ_KIND_LIST_INNER:
+        add_head(image, FUZZ_NODE_HEAD, at);
+        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+        add_words(image, FUZZ_ITEMS, at + offsetof(struct sj_list_inner, before),
+                  8ull * block->word16);
+        add_words(image, FUZZ_CHILD, at + offsetof(struct sj_list_inner, child),
+                  8ull * block->word16);
+        return;
+    case SJ_KIND_ARRAY:
+    case SJ_KIND_COLUMNS:
+    case SJ_KIND_COLUMNS_TABLE:
+        add_head(image, FUZZ_TREE_HEAD, at);
+        add_words(image, FUZZ_TREE_HEAD, at + 8, 56);
+        return;
+    case SJ_KIND_ARRAY_DATA:
+        add_head(image, FUZZ_BLOCK_HEAD, at);
+        add_words(image, FUZZ_BLOCK_HEAD, at + 8, 24);
         return;
     default: /* entries, blobs, separators; a byte of what is in them */
         add_head(image, FUZZ_BLOCK_HEAD, at);

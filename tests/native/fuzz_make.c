@@ -261,7 +261,8 @@ static void make(struct fuzz_image *image, uint32_t number, struct sj_segment *s
     static const char *const names[FUZZ_IMAGES] = {
         "tree of words", "tree of cells",  "tree of entries", "tree of texts", "map of words",
         "map of cells",  "map of entries", "map of texts",    "many roots",    "large values",
-        "half done",     "planned",        "long log",        "kept log"};
+        "half done",     "planned",        "long log",        "kept log",      "deques",
+        "lists",         "arrays"};
     image->name = names[number];
     if (number == 0)
         make_high_tree(image, segment, words, 900);
@@ -279,8 +280,14 @@ static void make(struct fuzz_image *image, uint32_t number, struct sj_segment *s
         make_half_done(image, segment);
     else if (number == 11)
         make_planned(image, segment);
-    else
+    else if (number < 14)
         make_long_log(image, segment, number == 13);
+    else if (number == 14)
+        fuzz_make_deques(image, segment);
+    else if (number == 15)
+        fuzz_make_lists(image, segment);
+    else
+        fuzz_make_arrays(image, segment);
 }
 
 /* ------------------------------------------------------------------ as images */

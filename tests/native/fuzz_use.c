@@ -13,6 +13,7 @@
 #include "persistence/roots.h"
 #include "structures/check.h"
 #include "structures/salvage.h"
+#include "structures/structure.h"
 
 #define BATCH      64
 #define BIT(error) (1ull << (error))
@@ -351,6 +352,8 @@ static int drop(struct sj_segment *segment, const struct fuzz_store *store)
         error = sj_btree_open(segment, root->pointer, &tree);
         if (error == SJ_OK)
             error = sj_btree_destroy(&tree);
+    } else if (error == SJ_OK && root->type != SJ_KIND_HASHMAP) {
+        error = sj_structure_destroy(segment, root->pointer);
     } else if (error == SJ_OK) {
         error = sj_hashmap_open(segment, root->pointer, &map);
         if (error == SJ_OK)
@@ -422,6 +425,18 @@ static void read_salvaged(struct user *user, struct sj_salvage *salvage, uint32_
     user->use->counters->salvaged += read;
 }
 
+static void read_part(struct user *user, struct sj_salvage *salvage, uint32_t structure,
+                      uint32_t number)
+{
+    struct sj_salvage_part part;
+    if (!sj_salvage_part(salvage, structure, number, &part))
+        return;
+    read_bytes(user, (const uint8_t *)part.name, part.name_bytes);
+    read_bytes(user, (const uint8_t *)part.type, part.type_bytes);
+    read_bytes(user, (const uint8_t *)part.shape, 8ull * part.dims);
+    read_bytes(user, part.items, part.bytes);
+}
+
 /* The file is as it was, whatever is in it. */
 static void salvage_all(struct user *user)
 {
@@ -432,6 +447,8 @@ static void salvage_all(struct user *user)
         read_bytes(user, (const uint8_t *)sj_salvage_structure(salvage, i)->name,
                    sj_salvage_structure(salvage, i)->name_bytes);
         read_salvaged(user, salvage, i, (enum sj_salvage_grade)below(user, 3));
+        for (uint32_t part = sj_salvage_parts(salvage, i); part-- > 0;)
+            read_part(user, salvage, i, part);
     }
     sj_salvage_close(salvage);
 }

@@ -11,7 +11,7 @@ import pytest
 from disks import on_small_disk
 
 import spacejmp as sj
-from spacejmp.structures.salvage import Remains
+from spacejmp.structures.remains import Remains
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from media import PAGE, SUPERS, Field, patch, word
 from places import Places, read_places
 
 import spacejmp as sj
-from spacejmp.structures.salvage import Remains
+from spacejmp.structures.remains import Remains
 
 if TYPE_CHECKING:
     import random
@@ -276,21 +276,59 @@ def test_a_structure_without_a_root_is_called_lost(original: Original, file: Pat
         patch(file, at, bytes(2))
     report = sj.salvage("genes", "saved", home=original.home)
     assert sorted(root.name for root in report.roots) == [f"lost-{n}" for n in range(1, 7)]
-    assert all(root.guessed for root in report.roots)
+    assert not any(root.guessed for root in report.roots)
     with sj.open("saved", "r", home=original.home) as store:
         found = {name: dict(store[name].items()) for name in store.roots}
+        assert ("int", "any") in {(root.key, root.value) for root in store.roots.values()}
         store.check()
     assert together(found) == together(original.items)
     sj.Catalog(original.home).remove("saved")
 
 
-def test_floats_without_a_root_are_floats(home: Path) -> None:
+def lose_root_and_codecs(path: Path, home: Path) -> None:
+    """Nothing but the kinds of its items is left in the head."""
+    blocks = read_places(path, home).blocks
+    patch(path, blocks.roots[0], bytes(2))
+    for at in (blocks.heads[0] + 2, blocks.heads[0] + 3):
+        patch(path, at, bytes([path.read_bytes()[at] & 1]))
+
+
+def test_codecs_that_nothing_tells_are_guessed(original: Original, file: Path) -> None:
+    blocks = original.places.blocks
+    for at in blocks.roots:
+        patch(file, at, bytes(2))
+    for at in blocks.heads:
+        patch(file, at + 2, bytes(byte & 1 for byte in original.raw[at + 2 : at + 4]))
+    with Remains("genes", home=original.home) as remains:
+        assert all(root.guessed for root in remains.roots)
+        found = {root.name: dict(remains.items(root)) for root in remains.roots}
+    assert together(found) == together(original.items)
+
+
+def test_floats_of_which_nothing_tells_are_floats(home: Path) -> None:
     items = {n / 3 - 100: n * 2.5 for n in range(1000)}
     with sj.open("genes", home=home, reserve=GIB) as store:
         store.btree("t", key="float", value="float").update(items)
     path = Path(store.path)
-    patch(path, read_places(path, home).blocks.roots[0], bytes(2))
+    lose_root_and_codecs(path, home)
     assert read_all(home, True) == {"lost-1": items}
+
+
+def test_sets_come_back_as_sets_with_their_root_or_without(home: Path) -> None:
+    with sj.open("genes", home=home, reserve=GIB) as store:
+        store.set("s", key="any").update({1, "a", (2, None)})
+        store.sortedset("t", key="int").update(range(500))
+    path = Path(store.path)
+    for names in (["s", "t"], ["lost-1", "lost-2"]):
+        sj.salvage("genes", "saved", home=home)
+        with sj.open("saved", "r", home=home) as store:
+            assert {type(store[name]) for name in names} == {sj.Set, sj.SortedSet}
+            found = [set(store[name]) for name in names]
+            assert {1, "a", (2, None)} in found
+            assert set(range(500)) in found
+        sj.Catalog(home).remove("saved")
+        for at in read_places(path, home).blocks.roots if names[0] == "s" else ():
+            patch(path, at, bytes(2))
 
 
 def test_suspects_can_be_left_out(original: Original, file: Path) -> None:
