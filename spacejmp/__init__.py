@@ -78,10 +78,8 @@ from spacejmp.structures.record import (
     u32,
     u64,
 )
-from spacejmp.structures.reports import CheckReport, CollectReport, RootInfo, StoreStats, Usage
-from spacejmp.structures.salvage import SalvageReport, salvage
 from spacejmp.structures.remains import SalvageReport
-from spacejmp.structures.reports import CheckReport, RootInfo, StoreStats
+from spacejmp.structures.reports import CheckReport, CollectReport, RootInfo, StoreStats, Usage
 from spacejmp.structures.salvage import salvage
 from spacejmp.structures.set import Set
 from spacejmp.structures.sortedlist import SortedList

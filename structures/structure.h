@@ -66,7 +66,7 @@ SJ_API int sj_structure_look(struct sj_segment *segment, uint64_t head, uint32_t
                              struct sj_structure_info *info);
 
 /* In the plan of an operation that the caller has begun; who keeps its address looks again
- * (sj_root_removals). SJ_ENOTFOUND, SJ_ECORRUPT, SJ_ENOMEM. */
+ * (sj_root_removals). SJ_ENOTFOUND, SJ_ECORRUPT, SJ_ENOMEM; SJ_ETYPE: the types of records stay. */
 SJ_API int sj_structure_destroy(struct sj_segment *segment, uint64_t head);
 
 /* Says that a reference to the structure is going to be stored: an operation by itself. Errors of

@@ -37,6 +37,7 @@ WHERE = ROOT / "build" / "mutants"
 COPIED = ("persistence", "spacejmp", "structures", "apps", "tests/native")
 SECONDS_MAX = {
     "explore": 120,
+    "fuzz": 120,
     "sums_crash": 90,
     "wal_crash": 90,
     "wal_kill": 90,
@@ -53,8 +54,19 @@ POWER: Killer = ("explore", "--mode", "power-line", "--cap", "16", "--deep", "1"
 SHORT: Killer = ("explore", "--cap", "16", "--deep", "1", "--looks", "1")
 HEAP: Killer = ("explore", "--world", "heap", "--cap", "64", "--looks", "50", "--random", "12")
 GROUP: Killer = ("explore", "--world", "group", "--cap", "64", "--looks", "40")
+SEQUENCE = ("--cap", "16", "--deep", "1", "--looks", "4", "--mode", "power-line")
+DEQUE: Killer = ("explore", "--world", "deque", *SEQUENCE)
+LISTS: Killer = ("explore", "--world", "list", *SEQUENCE)
+RECORDS: Killer = ("explore", "--world", "records", *SEQUENCE)
+REFERENCES: Killer = ("explore", "--world", "references", *SEQUENCE)
 LONG: Killer = ("explore", "--cap", "64", "--looks", "50", "--random", "12")
 FUZZ: Killer = ("fuzz", "--images", "4000")
+FUZZ_TREES: Killer = ("fuzz", "--images", "4000", "--of", "tree")
+FUZZ_MAPS: Killer = ("fuzz", "--images", "4000", "--of", "map")
+FUZZ_DEQUES: Killer = ("fuzz", "--images", "3000", "--of", "deque")
+FUZZ_LISTS: Killer = ("fuzz", "--images", "3000", "--of", "list")
+FUZZ_RECORDS: Killer = ("fuzz", "--images", "3000", "--of", "records")
+FUZZ_REFERENCES: Killer = ("fuzz", "--images", "3000", "--of", "references")
 FUZZ_LONG: Killer = ("fuzz", "--images", "60000")
 
 
@@ -81,13 +93,29 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
         None,
         (*tests("damage syncs sums dax wal_sums"), POWER, HEAP, *tests("wal_crash")),
     ),
-    ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ, *tests("btree"))),
-    ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ, *tests("hashmap"))),
-    ("deque", True, tests("deque_damage deque")),
+    ("btree", True, (*tests("tree_damage hostile btree_damage"), FUZZ_TREES, *tests("btree"))),
+    ("hashmap", True, (*tests("hashmap_damage hostile"), FUZZ_MAPS, *tests("hashmap"))),
+    ("deque", True, (*tests("deque_damage deque"), FUZZ_DEQUES)),
+    ("structures/list", True, (*tests("list_damage list"), FUZZ_LISTS)),
     ("btree", None, (POWER, *tests("btree btree_crash"))),
-    ("deque", None, tests("deque deque_crash")),
+    ("deque", None, (*tests("deque deque_crash"), DEQUE)),
+    ("structures/list", None, (*tests("list list_crash"), LISTS)),
     ("queue", None, tests("queue deque")),
     ("hashmap", None, (POWER, *tests("hashmap hashmap_crash"))),
+    ("structures/record", True, (*tests("record_damage record_types record"), FUZZ_RECORDS)),
+    ("structures/record", None, (*tests("record record_crash"), RECORDS)),
+    ("structures/reference", None, tests("structure")),
+    ("structures/structure", None, (*tests("structure damage"), REFERENCES)),
+    (
+        "census",
+        None,
+        (
+            *tests("structure user damage hostile tree_damage hashmap_damage"),
+            REFERENCES,
+            FUZZ_REFERENCES,
+        ),
+    ),
+    ("collect", None, (*tests("structure"), REFERENCES)),
     (
         "structures",
         None,
@@ -121,9 +149,11 @@ KILLERS: tuple[tuple[str, bool | None, tuple[Killer, ...]], ...] = (
 )
 PROGRAMS = (
     *tests("btree btree_crash btree_damage catalog_crash clone damage dax deque deque_crash"),
-    *tests("deque_damage entry explore fences group queue"),
+    *tests("deque_damage entry explore fences group list list_crash list_damage queue structure"),
     *tests("group_doubt hashmap hashmap_crash hashmap_damage heap hostile lock log_damage private"),
-    *tests("segment sums sums_crash syncs tree_damage tx wal_crash wal_damage wal_kill wal_sums"),
+    *tests("record record_crash record_damage record_types"),
+    *tests("segment sums sums_crash syncs tree_damage tx user"),
+    *tests("wal_crash wal_damage wal_kill wal_sums"),
 )
 
 

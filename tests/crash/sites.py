@@ -40,13 +40,21 @@ FILES = (
     "structures/btree*.c",
     "structures/btree_node.h",
     "structures/btree_search.h",
+    "structures/census.c",
     "structures/check.c",
+    "structures/collect.c",
     "structures/deque*.c",
     "structures/deque_ends.h",
     "structures/entry.c",
     "structures/entry.h",
     "structures/hashmap*.c",
     "structures/hashmap_search.h",
+    "structures/list*.c",
+    "structures/list_node.h",
+    "structures/queue.c",
+    "structures/record*.c",
+    "structures/reference.c",
+    "structures/structure.c",
 )
 
 CALLS = {
@@ -87,9 +95,9 @@ SYNC = re.compile(
     r"|sj_segment_sync_directory)\s*\("
 )
 DAMAGE = (
-    r"(?:NULL|false|0|text|SJ_ECORRUPT|SJ_ENOTFOUND)\s*;"
-    r"|(?:damaged\w*|bad|sj_segment_damaged|hashmap_table_damaged|deque_chunk_damaged"
-    r"|state_damaged|look_behind)\s*\("
+    r"(?:NULL|false|0|text|DAMAGED|SJ_ECORRUPT|SJ_ENOTFOUND)\s*;"
+    r"|(?:(?:list_)?damaged\w*|bad|sj_segment_damaged|hashmap_table_damaged|deque_chunk_damaged"
+    r"|state_damaged|look_behind|not_there)\s*\("
     r"|sj_error\(\s*SJ_E(?:CORRUPT|FORMAT|VERSION|TRUNCATED|UNCLEAN)\b"
 )
 REFUSES = re.compile(rf"\s*\{{?\s*(?:return|error\s*=)\s*(?:{DAMAGE})")
@@ -107,9 +115,14 @@ NO_CHECKS = {
     "btree_skip",
     "hashmap_compare",
     "hashmap_is_fresh",
+    "hinted_end",
     "image_fill",
     "is_above_last",
+    "is_last",
+    "list_plain",
+    "may_lose",
     "new_epoch",
+    "one",
     "run_kind",
     "sj_btree_bulk_begin",
     "sj_segment_damaged",

@@ -1,28 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writers and readers are killed at random moments: what was acknowledged is there, all of it.
 
-A child makes changes after a plan that a seed decides, and writes the number of each change into
-shared memory as soon as it has returned: that is the acknowledgement. It is killed; then the store
-must be what the plan gives after the acknowledged changes, or after those and the next one.
+`kills.py` says how it is done; here are the changes of BTree and HashMap.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
-import random
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from children import wait_for
+from crash.kills import Change, UndoError, World, anew, cycles, killed
 
 import spacejmp as sj
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import random
+    from collections.abc import Callable
     from pathlib import Path
 
 # Libraries start threads of their own; the children here use none of theirs.
@@ -51,7 +49,6 @@ VALUES: dict[str, Callable[[int], Any]] = {
 }
 
 State = dict[str, dict[Any, Any]]
-Change = tuple[Any, ...]
 
 
 # --- the plan -----------------------------------------------------------------------------------
@@ -100,10 +97,6 @@ def apply_to_model(state: State, change: Change) -> State:
     if kind in ("put", "large"):
         return {**state, name: {**old, key: value}}
     return {**state, name: {k: v for k, v in old.items() if k != key}}
-
-
-class UndoError(Exception):
-    """Rolls a transaction back."""
 
 
 def apply_to_store(store: sj.Store, change: Change) -> None:
@@ -159,51 +152,6 @@ def open_structure(store: sj.Store, name: str) -> Any:
 # --- writing, dying, verifying ------------------------------------------------------------------
 
 
-class Journal:
-    """How many changes of the plan are acknowledged; survives the child."""
-
-    def __init__(self) -> None:
-        # Stored as one word: `struct` clears it first, and its process may die then.
-        self.memory = memoryview(mmap.mmap(-1, 4096)).cast("Q")
-
-    @property
-    def done(self) -> int:
-        return self.memory[0]
-
-    @done.setter
-    def done(self, number: int) -> None:
-        self.memory[0] = number
-
-
-def write_until_killed(store: sj.Store, seed: str, journal: Journal, after: int) -> None:
-    """The child: goes through the plan from where it was left."""
-    plan = random.Random(seed)
-    number = 0
-    while True:
-        change = some_change(plan)
-        number += 1
-        if number > after:
-            apply_to_store(store, change)
-            journal.done = number
-
-
-def killed(action: Callable[[], object], seconds: float) -> None:
-    """Fork, run, and SIGKILL after a while; the child must not have ended by itself."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            action()
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    time.sleep(seconds)
-    os.kill(pid, signal.SIGKILL)
-    assert wait_for(pid) == -signal.SIGKILL
-
-
 def contents(store: sj.Store) -> State:
     """Everything, read in both ways: by iterating, and key by key."""
     state: State = {}
@@ -225,48 +173,13 @@ def full(state: State) -> State:
     return {name: items for name, items in state.items() if items}
 
 
-def cycles(
-    count: int, rng: random.Random, opened: Callable[[], contextlib.AbstractContextManager[Any]]
-) -> Iterator[int]:
-    """Writes, kills and verifies so many times; gives how many changes there were."""
-    seed = f"plan {rng.random()}"
-    plan = random.Random(seed)
-    print(f"plan: {seed!r}")
-    journal, state, number = Journal(), State(), 0
-    for cycle in range(count):
-        journal.done = number
-        with opened() as store:
-            killed(
-                lambda: write_until_killed(store(), seed, journal, number),  # noqa: B023
-                rng.random() ** 2 * 0.05,
-            )
-        while number < journal.done:
-            state = apply_to_model(state, some_change(plan))
-            number += 1
-        kept = plan.getstate()
-        following = apply_to_model(state, some_change(plan))
-        with opened() as store:
-            found = full(contents(store()))
-        if found != full(state):
-            assert found == full(following), f"cycle {cycle}: after change {number} of {seed!r}"
-            state, number = following, number + 1
-        else:
-            plan.setstate(kept)
-        yield number
-
-
-@contextlib.contextmanager
-def anew(home: Path) -> Iterator[Callable[[], sj.Store]]:
-    """A store that is opened by whoever uses it, and by nobody else."""
-    stores: list[sj.Store] = []
-
-    def open_it() -> sj.Store:
-        stores.append(sj.open("genes", home=home, reserve=1 << 30))
-        return stores[-1]
-
-    yield open_it
-    for store in stores:
-        store.close()
+WORLD = World(
+    empty=State(),
+    some_change=some_change,
+    apply_to_model=lambda state, change: full(apply_to_model(state, change)),
+    apply_to_store=apply_to_store,
+    contents=lambda store: full(contents(store)),
+)
 
 
 @pytest.mark.slow
@@ -276,7 +189,7 @@ def test_acknowledged_changes_survive_sigkill_of_the_only_process(
 ) -> None:
     home: Path = request.getfixturevalue(kind)
     count = 120 if kind == "home" else 30
-    changes = list(cycles(count, rng, lambda: anew(home)))
+    changes = list(cycles(WORLD, count, rng, lambda: anew(home)))
     print(f"{count} kills among {changes[-1]} changes")
     assert changes[-1] > count
 
@@ -286,7 +199,7 @@ def test_acknowledged_changes_survive_sigkill_beside_a_process_that_goes_on(
     store: sj.Store, rng: random.Random
 ) -> None:
     """The parent has the store open all the time: it finds the lock of a dead writer."""
-    changes = list(cycles(120, rng, lambda: contextlib.nullcontext(lambda: store)))
+    changes = list(cycles(WORLD, 120, rng, lambda: contextlib.nullcontext(lambda: store)))
     print(f"120 kills among {changes[-1]} changes")
     assert changes[-1] > 120
 

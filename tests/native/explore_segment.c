@@ -208,8 +208,10 @@ void process_copy(struct process *target, const struct process *source)
     target->second = kept.second;
     copy_segment(&target->segment, &source->segment);
     copy_segment(&target->second, &source->second);
-    for (uint32_t root = 0; root < MODEL_ROOTS; root++)
+    for (uint32_t root = 0; root < MODEL_ROOTS; root++) {
         target->root[root].tree.segment = target->root[root].map.segment = &target->segment;
+        target->root[root].deque.segment = target->root[root].list.segment = &target->segment;
+    }
 }
 
 static void start_segment(struct sj_segment *segment, const struct sj_segment *opened)

@@ -18,13 +18,16 @@
 
 #include "persistence/segment.h"
 #include "structures/btree.h"
+#include "structures/deque.h"
 #include "structures/hashmap.h"
+#include "structures/list.h"
 
 #define MODEL_ROOTS      3
 #define MODEL_KEYS       6144 /* that root 0 may have; the others MODEL_KEYS_OTHER */
 #define MODEL_KEYS_OTHER 128
 
-/* What must be in the segment: which value each key has in each root, 0: none. */
+/* What must be in the segment: which value each key has in each root, 0: none. (Worlds without
+ * keys have their own use for it.) */
 struct model {
     uint64_t digest; /* of all that is there, kept up to date */
     uint32_t items;  /* of root 0 in the seed state: its keys are 0, 2, … 2 items − 2 */
@@ -43,6 +46,8 @@ struct process {
         bool open;
         struct sj_btree tree;
         struct sj_hashmap map;
+        struct sj_deque deque;
+        struct sj_list list;
     } root[MODEL_ROOTS];
 };
 
@@ -75,6 +80,9 @@ struct world {
 
 /* Each appends its worlds to the `count` ones there are, and says how many there are then. */
 uint32_t map_worlds(struct world *worlds, uint32_t count);
+uint32_t sequence_worlds(struct world *worlds, uint32_t count);
+uint32_t record_worlds(struct world *worlds, uint32_t count);
+uint32_t reference_worlds(struct world *worlds, uint32_t count);
 uint32_t heap_worlds(struct world *worlds, uint32_t count);
 uint32_t list_worlds(struct world *worlds, uint32_t count);
 uint32_t group_worlds(struct world *worlds, uint32_t count);

@@ -6,6 +6,7 @@
  *   fuzz                       without end, with a fresh seed
  *   fuzz --images N            N images, then ends: with 1 when one of them failed
  *   fuzz --failures N          ends after so many failures
+ *   fuzz --of TEXT             images alone that have the text in their names
  *   fuzz --seed S --only N     one image again, in this process; --save FILE keeps it
  *
  * Each worker has a file for each image. What an image's use has changed is put back page by page:
@@ -44,6 +45,7 @@ static struct fuzz_image images[FUZZ_IMAGES];
 static struct file files[FUZZ_IMAGES];
 static struct worker *workers; /* shared */
 static uint32_t worker_count, failures_max = 20;
+static const char *wanted = ""; /* is in the names of the images */
 static uint64_t seed, images_wanted = UINT64_MAX, metadata_bytes;
 static char directory[64];
 static struct sigaction trap; /* what SIGBUS does: the core may set a handler of its own */
@@ -117,14 +119,21 @@ static void note_touched(void *context, const struct sj_segment *segment)
 
 /* ------------------------------------------------------------------ one image */
 
+static bool is_wanted(uint32_t which)
+{
+    return strstr(images[which].name, wanted) != NULL;
+}
+
 /* Large images come up less often, for they take longer. */
 static uint32_t choose_image(struct fuzz_random *random)
 {
-    uint64_t ticket = fuzz_below(random, 128);
-    if (ticket < 6)
-        return ticket < 2 ? 9 : ticket < 4 ? 12 : 13;
-    uint32_t number = (uint32_t)(ticket % 14);
-    return number < 9 ? number : number < 11 ? number + 1 : number + 3;
+    static const uint8_t large[] = {9, 12, 13};
+    for (;;) {
+        uint32_t which = (uint32_t)fuzz_below(random, FUZZ_IMAGES);
+        bool is_large = memchr(large, (int)which, sizeof large) != NULL;
+        if (is_wanted(which) && (!is_large || fuzz_below(random, 4) == 0))
+            return which;
+    }
 }
 
 /* The image, and the byte of it, that the number sweeps over. */
@@ -132,8 +141,10 @@ static uint32_t sweep_place(uint64_t number, uint64_t *byte)
 {
     uint64_t at = (seed * 0x9e3779b97f4a7c15ull + number) % metadata_bytes;
     uint32_t which = 0;
-    for (; at >= images[which].metadata_bytes; which++)
-        at -= images[which].metadata_bytes;
+    while (!is_wanted(which) || at >= images[which].metadata_bytes) {
+        at -= is_wanted(which) ? images[which].metadata_bytes : 0;
+        which++;
+    }
     *byte = at;
     return which;
 }
@@ -227,10 +238,10 @@ static void report_failure(const struct worker *worker, int status)
     snprintf(path, sizeof path, "/tmp/fuzz-%" PRIu64 "-%" PRIu64 ".seg", seed, worker->number);
     fprintf(stderr,
             "fuzz: image %" PRIu64 " ended a process with %s %d; kept as %s; again:\n"
-            "      fuzz --seed %" PRIu64 " --only %" PRIu64 "\n",
+            "      fuzz --seed %" PRIu64 " --only %" PRIu64 " --of '%s'\n",
             worker->number, WIFSIGNALED(status) ? "signal" : "code",
             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), path, seed,
-            worker->number);
+            worker->number, wanted);
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -383,6 +394,8 @@ int main(int count, char **arguments)
             failures_max = (uint32_t)number;
         else if (strcmp(arguments[i], "--save") == 0)
             path = arguments[i + 1];
+        else if (strcmp(arguments[i], "--of") == 0)
+            wanted = arguments[i + 1];
     }
     worker_count = worker_count < 1 ? 1 : worker_count > FUZZ_WORKERS ? FUZZ_WORKERS : worker_count;
     printf("seed %" PRIu64 "\n", seed);
@@ -393,7 +406,8 @@ int main(int count, char **arguments)
     need(workers != MAP_FAILED, "mmap");
     fuzz_make_images(directory, seed, images);
     for (uint32_t i = 0; i < FUZZ_IMAGES; i++)
-        metadata_bytes += images[i].metadata_bytes;
+        metadata_bytes += is_wanted(i) ? images[i].metadata_bytes : 0;
+    need(metadata_bytes > 0, "an image of that name");
     sigaction(SIGBUS, NULL, &trap);
     if (only != UINT64_MAX) {
         int result = run_one(only, path);

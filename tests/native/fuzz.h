@@ -2,11 +2,15 @@
 /*
  * fuzz.h: what the parts of the fuzzer share.
  *
- *   fuzz_make.c     small stores of every kind, as images in memory
- *   fuzz_fields.c   which bytes of an image are metadata, and what each of them is
- *   fuzz_mutate.c   damage: changes of those bytes that look like something else that could be
- *   there fuzz_use.c      everything that can be done with a store, on a damaged one
- *   fuzz.c          workers, counters, what is kept of a failure
+ *   fuzz_make.c        small stores of trees and maps, and all of them as images in memory
+ *   fuzz_make_more.c   the same of the other structures, and of those that references lead to
+ *   fuzz_records.c     stores of records, and what is done with them
+ *   fuzz_fields.c      which bytes of an image are metadata, and what each of them is
+ *   fuzz_mutate.c      damage: changes of those bytes that look like something else that could be
+ *                      there
+ *   fuzz_use.c         everything that can be done with a store, on a damaged one
+ *   fuzz_use_more.c    the same with the other structures, and with any of them by its address
+ *   fuzz.c             workers, counters, what is kept of a failure
  *
  * Seed and number decide an image and all that is done with it, in every process: a failure is
  * repeated by naming the two.
@@ -22,10 +26,11 @@
 
 #include "persistence/segment.h"
 #include "structures/btree.h"
+#include "structures/codec.h"
 #include "structures/hashmap.h"
 
 #define FUZZ_BASE    0x3f0000000000ull
-#define FUZZ_IMAGES  17
+#define FUZZ_IMAGES  23
 #define FUZZ_STORES  8 /* structures in an image */
 #define FUZZ_SITES   512
 #define FUZZ_WORKERS 64
@@ -77,6 +82,12 @@ enum fuzz_role {
     FUZZ_DIRECTORY,
     FUZZ_TABLE_HEAD,
     FUZZ_TAGS,
+    FUZZ_DEQUE_HEAD,
+    FUZZ_LIST_HEAD,
+    FUZZ_BEFORE,
+    FUZZ_REFERENCE,
+    FUZZ_RECORD,
+    FUZZ_SCHEMA,
     FUZZ_ROLES
 };
 
@@ -96,7 +107,8 @@ struct fuzz_store {
     char name[16];
     uint16_t type;
     struct sj_kinds kinds;
-    uint32_t keys; /* key numbers are below it */
+    struct sj_codecs codecs; /* both 0: of a head that says no more than the kinds */
+    uint32_t keys;           /* key numbers are below it */
 };
 
 struct fuzz_image {
@@ -121,10 +133,20 @@ _Noreturn void fuzz_broken(const char *what);
 /* The images, in files below `directory` meanwhile. */
 void fuzz_make_images(const char *directory, uint64_t seed, struct fuzz_image images[FUZZ_IMAGES]);
 
-/* Deques and queues, or lists, of every kind of item, or arrays and columns (fuzz_sequence.c). */
-void fuzz_make_deques(struct fuzz_image *image, struct sj_segment *segment);
-void fuzz_make_lists(struct fuzz_image *image, struct sj_segment *segment);
-void fuzz_make_arrays(struct fuzz_image *image, struct sj_segment *segment);
+/* Of fuzz_make.c, for the other makers. What fails ends the process. */
+extern struct fuzz_random fuzz_making;
+void fuzz_ok(int error, const char *what);
+struct fuzz_store *fuzz_add_root(struct fuzz_image *image, struct sj_segment *segment,
+                                 const struct fuzz_store *like, uint64_t *head);
+
+/* The images from FUZZ_FIRST_OF_MORE on. */
+#define FUZZ_FIRST_OF_MORE 14
+void fuzz_make_more(struct fuzz_image *image, uint32_t number, struct sj_segment *segment);
+void fuzz_make_records(struct fuzz_image *image, struct sj_segment *segment);
+
+/* A value of codec any that has the reference in it, in a buffer of FUZZ_ANY_BYTES. */
+#define FUZZ_ANY_BYTES 19
+struct sj_value fuzz_any(uint64_t head, uint32_t serial, uint8_t *buffer);
 
 /* Finds the metadata fields of an image whose bytes and blocks are known. */
 void fuzz_find_fields(struct fuzz_image *image);

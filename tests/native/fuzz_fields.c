@@ -7,6 +7,8 @@
 #include "persistence/pages.h"
 #include "structures/deque_layout.h"
 #include "structures/list_layout.h"
+#include "structures/record_layout.h"
+#include "structures/reference_layout.h"
 
 static void add(struct fuzz_image *image, enum fuzz_role role, uint64_t at, uint32_t width)
 {
@@ -169,7 +171,80 @@ static void add_table(struct fuzz_image *image, uint64_t at)
     }
 }
 
-static void add_block(struct fuzz_image *image, uint64_t at)
+static void add_chunk(struct fuzz_image *image, uint64_t at)
+{
+    add_head(image, FUZZ_NODE_HEAD, at);
+    add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+    add_words(image, FUZZ_LINK, at + 16, 16);
+    add_words(image, FUZZ_SLOT, at + offsetof(struct sj_deque_chunk, slot), 8 * SJ_DEQUE_SLOTS);
+}
+
+/* Of many slots, the first and the last ones: they are all alike. */
+static void add_list_leaf(struct fuzz_image *image, uint64_t at)
+{
+    const struct sj_list_leaf *leaf = (const struct sj_list_leaf *)(image->bytes + at);
+    uint64_t slots = at + offsetof(struct sj_list_leaf, slot), count = leaf->node.count;
+    uint64_t some = count < 48 ? count : 48;
+    add_head(image, FUZZ_NODE_HEAD, at);
+    add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+    add_words(image, FUZZ_SLOT, slots, 8 * some);
+    if (count > some)
+        add_words(image, FUZZ_SLOT, slots + 8 * (count - 1), 8);
+}
+
+static void add_list_inner(struct fuzz_image *image, uint64_t at)
+{
+    const struct sj_list_inner *inner = (const struct sj_list_inner *)(image->bytes + at);
+    uint64_t used = 8ull * inner->node.count;
+    add_head(image, FUZZ_NODE_HEAD, at);
+    add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
+    add_words(image, FUZZ_BEFORE, at + offsetof(struct sj_list_inner, before), used + 8);
+    add_words(image, FUZZ_CHILD, at + offsetof(struct sj_list_inner, child), used);
+}
+
+/* References in a value of codec any: what announces them, the address, the serial. */
+static void add_references(struct fuzz_image *image, uint64_t at, uint64_t bytes)
+{
+    static const uint8_t announced[] = {0xc7, SJ_REFERENCE_BYTES, SJ_REFERENCE_CODE};
+    for (uint64_t i = 0; i + sizeof announced + SJ_REFERENCE_BYTES <= bytes && i < 64; i++) {
+        if (memcmp(image->bytes + at + i, announced, sizeof announced) != 0)
+            continue;
+        for (uint64_t before = 0; before < i + sizeof announced; before++)
+            add(image, FUZZ_REFERENCE, at + before, 1);
+        add(image, FUZZ_REFERENCE, at + i + 3, 8);
+        add(image, FUZZ_REFERENCE, at + i + 11, 4);
+        return;
+    }
+}
+
+static void add_record(struct fuzz_image *image, uint64_t at, uint64_t bytes)
+{
+    add(image, FUZZ_RECORD, at, 2);
+    add(image, FUZZ_RECORD, at + 2, 1);
+    add(image, FUZZ_RECORD, at + 3, 1);
+    add(image, FUZZ_RECORD, at + 4, 4);
+    add_words(image, FUZZ_RECORD, at + 8, bytes - 8);
+}
+
+static void add_schema(struct fuzz_image *image, uint64_t at)
+{
+    const struct sj_schema *schema = (const struct sj_schema *)(image->bytes + at);
+    uint64_t field = at + sizeof *schema;
+    for (uint32_t i = 0; i < 4; i++)
+        add(image, FUZZ_SCHEMA, at + 2 * i, 2);
+    add(image, FUZZ_SCHEMA, at + 8, 8);
+    add(image, FUZZ_SCHEMA, at + 16, 4);
+    add(image, FUZZ_SCHEMA, at + 20, 4);
+    for (uint32_t i = 0; i < schema->fields; i++, field += sizeof schema->field[0]) {
+        for (uint32_t word = 0; word < 3; word++)
+            add(image, FUZZ_SCHEMA, field + 4 * word, 4);
+        for (uint32_t byte = 12; byte < 16; byte++)
+            add(image, FUZZ_SCHEMA, field + byte, 1);
+    }
+    add(image, FUZZ_SCHEMA, field, 1); /* the names begin */
+}
+
+static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
 {
     const struct sj_block *block = (const struct sj_block *)(image->bytes + at);
     switch (block->kind) {
@@ -201,47 +276,34 @@ static void add_block(struct fuzz_image *image, uint64_t at)
         return;
     case SJ_KIND_DEQUE:
     case SJ_KIND_QUEUE:
-        add_head(image, FUZZ_TREE_HEAD, at);
-        add_words(image, FUZZ_TREE_HEAD, at + 8, sizeof(struct sj_deque_head) - 8);
+        add_head(image, FUZZ_DEQUE_HEAD, at);
+        add_words(image, FUZZ_DEQUE_HEAD, at + 8, sizeof(struct sj_deque_head) - 8);
         return;
     case SJ_KIND_DEQUE_CHUNK:
-        add_head(image, FUZZ_NODE_HEAD, at);
-        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
-        add_words(image, FUZZ_LINK, at + 16, 16);
-        add_words(image, FUZZ_SLOT, at + offsetof(struct sj_deque_chunk, slot), 8 * SJ_DEQUE_SLOTS);
+        add_chunk(image, at);
         return;
     case SJ_KIND_LIST:
-        add_head(image, FUZZ_TREE_HEAD, at);
-        add_words(image, FUZZ_TREE_HEAD, at + 8, 24);
+        add_head(image, FUZZ_LIST_HEAD, at);
+        add_words(image, FUZZ_LIST_HEAD, at + 8, sizeof(struct sj_list_head) - 8);
         return;
     case SJ_KIND_LIST_LEAF:
-        add_head(image, FUZZ_NODE_HEAD, at);
-        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
-        add_words(image, FUZZ_SLOT, at + 16, 8ull * block->word16);
+        add_list_leaf(image, at);
         return;
     case SJ_KIND_LIST_INNER:
-        add_head(image, FUZZ_NODE_HEAD, at);
-        add_words(image, FUZZ_NODE_HEAD, at + 8, 8);
-        add_words(image, FUZZ_ITEMS, at + offsetof(struct sj_list_inner, before),
-                  8ull * block->word16);
-        add_words(image, FUZZ_CHILD, at + offsetof(struct sj_list_inner, child),
-                  8ull * block->word16);
+        add_list_inner(image, at);
         return;
-    case SJ_KIND_ARRAY:
-    case SJ_KIND_COLUMNS:
-    case SJ_KIND_COLUMNS_TABLE:
-        add_head(image, FUZZ_TREE_HEAD, at);
-        add_words(image, FUZZ_TREE_HEAD, at + 8, 56);
+    case SJ_KIND_RECORD:
+        add_record(image, at, bytes);
         return;
-    case SJ_KIND_ARRAY_DATA:
-        add_head(image, FUZZ_BLOCK_HEAD, at);
-        add_words(image, FUZZ_BLOCK_HEAD, at + 8, 24);
+    case SJ_KIND_RECORD_TYPE:
+        add_schema(image, at);
         return;
     default: /* entries, blobs, separators; a byte of what is in them */
         add_head(image, FUZZ_BLOCK_HEAD, at);
         if (block->kind != SJ_KIND_BTREE_KEY)
             add_words(image, FUZZ_BLOCK_HEAD, at + 8, 8);
         add(image, FUZZ_BLOCK_HEAD, at + 16, 1);
+        add_references(image, at + 16, bytes - 16);
     }
 }
 
@@ -260,7 +322,7 @@ void fuzz_find_fields(struct fuzz_image *image)
     add_log(image);
     add_heap(image);
     for (uint32_t i = 0; i < image->blocks; i++)
-        add_block(image, image->block[i].at - FUZZ_BASE);
+        add_block(image, image->block[i].at - FUZZ_BASE, image->block[i].bytes);
     qsort(image->field, image->fields, sizeof *image->field, compare);
     uint32_t at = 0;
     for (uint32_t role = 0; role < FUZZ_ROLES; role++) {

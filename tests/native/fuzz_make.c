@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fuzz_make.c: small stores of every kind: trees and maps of every kind of key and value, several
+ * fuzz_make.c: small stores of trees and maps of every kind of key and value, of one and of several
  * roots, blobs from one byte to more than a chunk, full and empty slabs, logs of one and of several
  * extents, and stores whose writer died inside a transaction.
  *
@@ -16,15 +16,16 @@
 #include "persistence/heap.h"
 #include "persistence/roots.h"
 #include "persistence/superblock.h"
+#include "structures/structure.h"
 
-static struct fuzz_random making;
+struct fuzz_random fuzz_making;
 
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags);
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags)
 {
     (void)flags;
     for (size_t i = 0; i < count; i++)
-        ((uint8_t *)bytes)[i] = (uint8_t)fuzz_next(&making);
+        ((uint8_t *)bytes)[i] = (uint8_t)fuzz_next(&fuzz_making);
     return (ssize_t)count;
 }
 
@@ -34,7 +35,7 @@ void fuzz_broken(const char *what)
     exit(2);
 }
 
-static void ok(int error, const char *what)
+void fuzz_ok(int error, const char *what)
 {
     if (error != SJ_OK)
         fuzz_broken(what);
@@ -76,27 +77,40 @@ static struct sj_segment *start(const char *path)
     struct sj_segment_spec spec = {"fuzz", FUZZ_BASE, SJ_GIB, 0600, SJ_DURABILITY_PROCESS};
     struct sj_segment *segment;
     unlink(path);
-    ok(sj_segment_create(path, &spec), "making a segment");
-    ok(sj_segment_open(path, true, true, false, &segment), "opening a segment");
+    fuzz_ok(sj_segment_create(path, &spec), "making a segment");
+    fuzz_ok(sj_segment_open(path, true, true, false, &segment), "opening a segment");
     return segment;
 }
 
-static struct fuzz_store *add_root(struct fuzz_image *image, struct sj_segment *segment,
-                                   uint16_t type, struct sj_kinds kinds, uint64_t *head)
+/* Bytes of codec 3, words of codec 1; what the head itself says of them is the kinds alone. */
+static int make_head(struct sj_segment *segment, const struct fuzz_store *store, uint64_t *head)
+{
+    if (store->codecs.key != SJ_CODEC_NONE || store->codecs.value != SJ_CODEC_NONE)
+        return sj_structure_create(segment, store->type, store->codecs, head);
+    return store->type == SJ_KIND_BTREE ? sj_btree_create(segment, store->kinds, head)
+                                        : sj_hashmap_create(segment, store->kinds, head);
+}
+
+struct fuzz_store *fuzz_add_root(struct fuzz_image *image, struct sj_segment *segment,
+                                 const struct fuzz_store *like, uint64_t *head)
 {
     struct fuzz_store *store = &image->store[image->stores];
+    bool bare = like->codecs.key == SJ_CODEC_NONE && like->codecs.value == SJ_CODEC_NONE;
+    *store = *like;
     int length = snprintf(store->name, sizeof store->name, "s%u", image->stores++);
-    store->type = type;
-    store->kinds = kinds;
-    ok(sj_tx_op_begin(segment), "a root");
-    ok(type == SJ_KIND_BTREE ? sj_btree_create(segment, kinds, head)
-                             : sj_hashmap_create(segment, kinds, head),
-       "a root");
-    ok(sj_root_add(segment, store->name, (size_t)length, type, kinds.key ? 3 : 1,
-                   kinds.value ? 3 : 1, *head),
-       "a root");
+    fuzz_ok(sj_tx_op_begin(segment), "a root");
+    fuzz_ok(make_head(segment, store, head), "a root");
+    fuzz_ok(sj_root_add(segment, store->name, (size_t)length, store->type,
+                        !bare              ? store->codecs.key
+                        : store->kinds.key ? SJ_CODEC_BYTES
+                                           : SJ_CODEC_INT,
+                        !bare                ? store->codecs.value
+                        : store->kinds.value ? SJ_CODEC_BYTES
+                                             : SJ_CODEC_INT,
+                        *head),
+            "a root");
     sj_tx_ready(segment);
-    ok(sj_tx_op_commit(segment), "a root");
+    fuzz_ok(sj_tx_op_commit(segment), "a root");
     return store;
 }
 
@@ -107,7 +121,7 @@ static void put_tree(struct sj_btree *tree, uint64_t number, uint64_t of)
     bool existed;
     struct sj_key key = fuzz_key(tree->kinds, number, key_buffer);
     struct sj_value value = fuzz_value(tree->kinds, of, value_buffer);
-    ok(sj_btree_put(tree, &key, &value, SJ_PUT_ALWAYS, &existed), "a put");
+    fuzz_ok(sj_btree_put(tree, &key, &value, SJ_PUT_ALWAYS, &existed), "a put");
 }
 
 static void put_map(struct sj_hashmap *map, uint64_t number, uint64_t of)
@@ -115,7 +129,7 @@ static void put_map(struct sj_hashmap *map, uint64_t number, uint64_t of)
     bool existed;
     struct sj_key key = fuzz_key(map->kinds, number, key_buffer);
     struct sj_value value = fuzz_value(map->kinds, of, value_buffer);
-    ok(sj_hashmap_put(map, &key, &value, SJ_PUT_ALWAYS, &existed), "a put");
+    fuzz_ok(sj_hashmap_put(map, &key, &value, SJ_PUT_ALWAYS, &existed), "a put");
 }
 
 static struct sj_btree make_tree(struct fuzz_image *image, struct sj_segment *segment,
@@ -123,13 +137,14 @@ static struct sj_btree make_tree(struct fuzz_image *image, struct sj_segment *se
 {
     struct sj_btree tree;
     uint64_t head;
-    struct fuzz_store *store = add_root(image, segment, SJ_KIND_BTREE, kinds, &head);
+    const struct fuzz_store like = {.type = SJ_KIND_BTREE, .kinds = kinds};
+    struct fuzz_store *store = fuzz_add_root(image, segment, &like, &head);
     store->keys = items + items / 4 + 4;
-    ok(sj_btree_open(segment, head, &tree), "a tree");
+    fuzz_ok(sj_btree_open(segment, head, &tree), "a tree");
     for (uint32_t i = 0; i < items; i++)
-        put_tree(&tree, fuzz_below(&making, store->keys), i);
+        put_tree(&tree, fuzz_below(&fuzz_making, store->keys), i);
     for (uint32_t i = 0; i < items / 4; i++) {
-        struct sj_key key = fuzz_key(kinds, fuzz_below(&making, store->keys), key_buffer);
+        struct sj_key key = fuzz_key(kinds, fuzz_below(&fuzz_making, store->keys), key_buffer);
         (void)sj_btree_delete(&tree, &key);
     }
     return tree;
@@ -142,11 +157,12 @@ static void make_high_tree(struct fuzz_image *image, struct sj_segment *segment,
     struct sj_btree tree;
     struct sj_btree_bulk *bulk;
     uint64_t head;
-    struct fuzz_store *store = add_root(image, segment, SJ_KIND_BTREE, kinds, &head);
+    const struct fuzz_store like = {.type = SJ_KIND_BTREE, .kinds = kinds};
+    struct fuzz_store *store = fuzz_add_root(image, segment, &like, &head);
     store->keys = items;
-    ok(sj_btree_open(segment, head, &tree), "a tree");
-    ok(sj_tx_begin(segment), "a bulk load");
-    ok(sj_btree_bulk_begin(&tree, 50, &bulk), "a bulk load");
+    fuzz_ok(sj_btree_open(segment, head, &tree), "a tree");
+    fuzz_ok(sj_tx_begin(segment), "a bulk load");
+    fuzz_ok(sj_btree_bulk_begin(&tree, 50, &bulk), "a bulk load");
     for (uint32_t i = 0; i < items; i++) {
         struct sj_key key = fuzz_key(kinds, i, key_buffer);
         struct sj_value value = fuzz_value(kinds, i % 4, value_buffer);
@@ -154,10 +170,10 @@ static void make_high_tree(struct fuzz_image *image, struct sj_segment *segment,
             key.size = (uint32_t)snprintf((char *)key_buffer, FUZZ_KEY_BYTES, "pppppp%04u", i * 5);
             key.form_size = 0;
         }
-        ok(sj_btree_bulk_add(bulk, &key, &value), "a bulk load");
+        fuzz_ok(sj_btree_bulk_add(bulk, &key, &value), "a bulk load");
     }
-    ok(sj_btree_bulk_end(bulk), "a bulk load");
-    ok(sj_tx_commit(segment), "a bulk load");
+    fuzz_ok(sj_btree_bulk_end(bulk), "a bulk load");
+    fuzz_ok(sj_tx_commit(segment), "a bulk load");
     if (tree.head->height != 2)
         fuzz_broken("a tree of two levels");
 }
@@ -167,13 +183,14 @@ static struct sj_hashmap make_map(struct fuzz_image *image, struct sj_segment *s
 {
     struct sj_hashmap map;
     uint64_t head;
-    struct fuzz_store *store = add_root(image, segment, SJ_KIND_HASHMAP, kinds, &head);
+    const struct fuzz_store like = {.type = SJ_KIND_HASHMAP, .kinds = kinds};
+    struct fuzz_store *store = fuzz_add_root(image, segment, &like, &head);
     store->keys = items + items / 4 + 4;
-    ok(sj_hashmap_open(segment, head, &map), "a map");
+    fuzz_ok(sj_hashmap_open(segment, head, &map), "a map");
     for (uint32_t i = 0; i < items; i++)
-        put_map(&map, fuzz_below(&making, store->keys), i);
+        put_map(&map, fuzz_below(&fuzz_making, store->keys), i);
     for (uint32_t i = 0; i < items / 5; i++) {
-        struct sj_key key = fuzz_key(kinds, fuzz_below(&making, store->keys), key_buffer);
+        struct sj_key key = fuzz_key(kinds, fuzz_below(&fuzz_making, store->keys), key_buffer);
         (void)sj_hashmap_delete(&map, &key);
     }
     return map;
@@ -207,10 +224,10 @@ static void make_large_values(struct fuzz_image *image, struct sj_segment *segme
         bool existed;
         struct sj_value value = {.bytes = bytes, .size = sizes[i]};
         struct sj_key key = fuzz_key(cells, i, key_buffer);
-        ok(sj_btree_put(&tree, &key, &value, SJ_PUT_ALWAYS, &existed), "a large value");
+        fuzz_ok(sj_btree_put(&tree, &key, &value, SJ_PUT_ALWAYS, &existed), "a large value");
         value.size = sizes[i] / 3;
         key = fuzz_key(texts, i, key_buffer);
-        ok(sj_hashmap_put(&map, &key, &value, SJ_PUT_ALWAYS, &existed), "a large value");
+        fuzz_ok(sj_hashmap_put(&map, &key, &value, SJ_PUT_ALWAYS, &existed), "a large value");
     }
     free(bytes);
 }
@@ -220,10 +237,10 @@ static void make_half_done(struct fuzz_image *image, struct sj_segment *segment)
 {
     struct sj_btree tree = make_tree(image, segment, texts, 60);
     struct sj_hashmap map = make_map(image, segment, words, 40);
-    ok(sj_tx_begin(segment), "a transaction");
+    fuzz_ok(sj_tx_begin(segment), "a transaction");
     for (uint32_t i = 0; i < 30; i++) {
-        put_tree(&tree, fuzz_below(&making, 80), i + 7);
-        put_map(&map, fuzz_below(&making, 60), i);
+        put_tree(&tree, fuzz_below(&fuzz_making, 80), i + 7);
+        put_map(&map, fuzz_below(&fuzz_making, 60), i);
     }
 }
 
@@ -233,10 +250,10 @@ static void make_planned(struct fuzz_image *image, struct sj_segment *segment)
     struct sj_btree tree = make_tree(image, segment, words, 60);
     make_map(image, segment, entries, 30);
     void *block;
-    ok(sj_tx_op_begin(segment), "an operation");
-    ok(sj_tx_range(segment, tree.head, sizeof *tree.head), "an operation");
-    ok(sj_heap_alloc(segment, 300, &block), "an operation");
-    ok(sj_tx_word(segment, &tree.head->count, 7), "an operation");
+    fuzz_ok(sj_tx_op_begin(segment), "an operation");
+    fuzz_ok(sj_tx_range(segment, tree.head, sizeof *tree.head), "an operation");
+    fuzz_ok(sj_heap_alloc(segment, 300, &block), "an operation");
+    fuzz_ok(sj_tx_word(segment, &tree.head->count, 7), "an operation");
     sj_tx_settle(segment);
 }
 
@@ -245,24 +262,27 @@ static void make_long_log(struct fuzz_image *image, struct sj_segment *segment, 
 {
     struct sj_btree tree = make_tree(image, segment, words, 900);
     make_map(image, segment, cells, 20);
-    ok(sj_tx_begin(segment), "a transaction");
+    fuzz_ok(sj_tx_begin(segment), "a transaction");
     for (uint32_t i = 0; segment->log->extents < 2 || i < 200; i++) {
-        ok(sj_tx_begin(segment), "a savepoint"); /* nodes are logged anew after it */
-        put_tree(&tree, fuzz_below(&making, 900), i);
-        ok(sj_tx_commit(segment), "a savepoint");
+        fuzz_ok(sj_tx_begin(segment), "a savepoint"); /* nodes are logged anew after it */
+        put_tree(&tree, fuzz_below(&fuzz_making, 900), i);
+        fuzz_ok(sj_tx_commit(segment), "a savepoint");
     }
     if (commit)
-        ok(sj_tx_commit(segment), "a transaction");
+        fuzz_ok(sj_tx_commit(segment), "a transaction");
 }
 
 static void make(struct fuzz_image *image, uint32_t number, struct sj_segment *segment)
 {
     static const struct sj_kinds *const kinds[] = {&words, &cells, &entries, &texts};
-    static const char *const names[FUZZ_IMAGES] = {
+    static const char *const names[FUZZ_FIRST_OF_MORE] = {
         "tree of words", "tree of cells",  "tree of entries", "tree of texts", "map of words",
         "map of cells",  "map of entries", "map of texts",    "many roots",    "large values",
-        "half done",     "planned",        "long log",        "kept log",      "deques",
-        "lists",         "arrays"};
+        "half done",     "planned",        "long log",        "kept log"};
+    if (number >= FUZZ_FIRST_OF_MORE) {
+        fuzz_make_more(image, number, segment);
+        return;
+    }
     image->name = names[number];
     if (number == 0)
         make_high_tree(image, segment, words, 900);
@@ -280,14 +300,8 @@ static void make(struct fuzz_image *image, uint32_t number, struct sj_segment *s
         make_half_done(image, segment);
     else if (number == 11)
         make_planned(image, segment);
-    else if (number < 14)
-        make_long_log(image, segment, number == 13);
-    else if (number == 14)
-        fuzz_make_deques(image, segment);
-    else if (number == 15)
-        fuzz_make_lists(image, segment);
     else
-        fuzz_make_arrays(image, segment);
+        make_long_log(image, segment, number == 13);
 }
 
 /* ------------------------------------------------------------------ as images */
@@ -327,15 +341,15 @@ void fuzz_make_images(const char *directory, uint64_t seed, struct fuzz_image im
 {
     char path[256];
     snprintf(path, sizeof path, "%s/making.seg", directory);
-    making.state = seed;
+    fuzz_making.state = seed;
     memset(images, 0, FUZZ_IMAGES * sizeof *images);
     for (uint32_t i = 0; i < FUZZ_IMAGES; i++) {
         struct sj_segment *segment = start(path);
         make(&images[i], i, segment);
-        ok(sj_heap_check(segment, note_block, &images[i]), "a whole heap");
+        fuzz_ok(sj_heap_check(segment, note_block, &images[i]), "a whole heap");
         take_image(&images[i], segment);
         sj_tx_forget(segment);
-        ok(sj_segment_close(segment, false), "closing a segment");
+        fuzz_ok(sj_segment_close(segment, false), "closing a segment");
         fuzz_find_fields(&images[i]);
     }
     unlink(path);

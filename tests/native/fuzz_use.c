@@ -9,36 +9,11 @@
  */
 #include <unistd.h>
 
-#include "fuzz.h"
+#include "fuzz_user.h"
 #include "persistence/roots.h"
 #include "structures/check.h"
 #include "structures/salvage.h"
 #include "structures/structure.h"
-
-#define BATCH      64
-#define BIT(error) (1ull << (error))
-
-#define ANY_FAULT (BIT(SJ_OK) | BIT(SJ_ECORRUPT))
-#define GET_FAULT (ANY_FAULT | BIT(SJ_ENOTFOUND))
-#define PUT_FAULT (GET_FAULT | BIT(SJ_EFULL) | BIT(SJ_ETOOBIG))
-#define OPEN_FAULT                                                                                 \
-    (ANY_FAULT | BIT(SJ_EFORMAT) | BIT(SJ_EVERSION) | BIT(SJ_ETRUNCATED) | BIT(SJ_EUNCLEAN) |      \
-     BIT(SJ_ENOMEM) | BIT(SJ_EFULL) | BIT(SJ_EINDOUBT) |                                           \
-     BIT(SJ_EREADONLY) | /* a vote; a version, which never changes */                              \
-     BIT(SJ_EINVAL))     /* a durability that the filesystem does not have */
-
-struct user {
-    struct fuzz_use *use;
-    struct sj_segment *segment;
-    uint8_t key[FUZZ_KEY_BYTES];
-    uint8_t value[FUZZ_VALUE_BYTES];
-    uint64_t sum; /* of bytes that were read */
-};
-
-static uint64_t below(struct user *user, uint64_t limit)
-{
-    return fuzz_below(user->use->random, limit);
-}
 
 /* ------------------------------------------------------------------ answers */
 
@@ -64,8 +39,7 @@ static void count_site(struct fuzz_counters *counters)
     }
 }
 
-/* An answer must be among those that are allowed. */
-static int answer(struct user *user, int error, uint64_t allowed, const char *what)
+int fuzz_answer(struct user *user, int error, uint64_t allowed, const char *what)
 {
     struct fuzz_counters *counters = user->use->counters;
     if ((uint32_t)error >= 64 || (allowed & BIT(error)) == 0) {
@@ -78,47 +52,6 @@ static int answer(struct user *user, int error, uint64_t allowed, const char *wh
     if (error == SJ_ECORRUPT)
         count_site(counters);
     return error;
-}
-
-#define ANSWER(user, call, allowed) answer(user, call, allowed, #call)
-
-static void bounded(uint64_t steps, uint64_t most, const char *what)
-{
-    if (steps <= most)
-        return;
-    fprintf(stderr, "fuzz: %s goes on for ever\n", what);
-    abort();
-}
-
-static void read_bytes(struct user *user, const uint8_t *bytes, uint64_t size)
-{
-    for (uint64_t i = 0; i < size; i += 256)
-        user->sum += bytes[i];
-    if (size > 0)
-        user->sum += bytes[size - 1];
-}
-
-static void read_value(struct user *user, struct sj_kinds kinds, const struct sj_value *value)
-{
-    if (kinds.value == SJ_ITEM_BYTES)
-        read_bytes(user, value->bytes, value->size);
-}
-
-static void read_items(struct user *user, struct sj_kinds kinds, const struct sj_item *items,
-                       uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (kinds.key == SJ_ITEM_BYTES)
-            read_bytes(user, items[i].key.bytes,
-                       (uint64_t)items[i].key.size + items[i].key.form_size);
-        read_value(user, kinds, &items[i].value);
-    }
-}
-
-/* More items than there can be in what the file has. */
-static uint64_t items_most(const struct user *user)
-{
-    return sj_segment_committed(user->segment) / 8;
 }
 
 /* ------------------------------------------------------------------ trees */
@@ -330,38 +263,18 @@ static void list_roots(struct user *user)
     }
 }
 
-/* Ends an operation as its plan went. */
-static int end(struct sj_segment *segment, int error)
-{
-    if (error != SJ_OK)
-        return sj_tx_op_abort(segment, error);
-    sj_tx_ready(segment);
-    return sj_tx_op_commit(segment);
-}
-
 static int drop(struct sj_segment *segment, const struct fuzz_store *store)
 {
     struct sj_root *root;
-    struct sj_btree tree;
-    struct sj_hashmap map;
     int error = sj_tx_op_begin(segment);
     if (error != SJ_OK)
         return error;
     error = sj_root_find(segment, store->name, strlen(store->name), &root);
-    if (error == SJ_OK && root->type == SJ_KIND_BTREE) {
-        error = sj_btree_open(segment, root->pointer, &tree);
-        if (error == SJ_OK)
-            error = sj_btree_destroy(&tree);
-    } else if (error == SJ_OK && root->type != SJ_KIND_HASHMAP) {
+    if (error == SJ_OK)
         error = sj_structure_destroy(segment, root->pointer);
-    } else if (error == SJ_OK) {
-        error = sj_hashmap_open(segment, root->pointer, &map);
-        if (error == SJ_OK)
-            error = sj_hashmap_destroy(&map);
-    }
     if (error == SJ_OK)
         error = sj_root_remove(segment, store->name, strlen(store->name));
-    return end(segment, error);
+    return fuzz_end(segment, error);
 }
 
 static int create(struct sj_segment *segment, struct fuzz_store *store)
@@ -370,13 +283,11 @@ static int create(struct sj_segment *segment, struct fuzz_store *store)
     int error = sj_tx_op_begin(segment);
     if (error != SJ_OK)
         return error;
-    if (store->type == SJ_KIND_BTREE)
-        error = sj_btree_create(segment, store->kinds, &head);
-    else
-        error = sj_hashmap_create(segment, store->kinds, &head);
+    error = sj_structure_create(segment, store->type, store->codecs, &head);
     if (error == SJ_OK)
-        error = sj_root_add(segment, store->name, strlen(store->name), store->type, 1, 1, head);
-    return end(segment, error);
+        error = sj_root_add(segment, store->name, strlen(store->name), store->type,
+                            store->codecs.key, store->codecs.value, head);
+    return fuzz_end(segment, error);
 }
 
 /* Opens a structure by its name and uses it. */
@@ -390,19 +301,33 @@ static void use_store(struct user *user, const struct fuzz_store *store)
         use_tree(user, root->pointer, store);
     else if (root->type == SJ_KIND_HASHMAP)
         use_map(user, root->pointer, store);
+    else if (root->type == SJ_KIND_LIST)
+        fuzz_use_list(user, root->pointer, store);
+    else if (root->type == SJ_KIND_DEQUE || root->type == SJ_KIND_QUEUE)
+        fuzz_use_deque(user, root->pointer, store);
+    else if (root->type == SJ_KIND_RECORD)
+        fuzz_use_record(user, root->pointer);
+    if (below(user, 4) == 0)
+        fuzz_use_any(user, root->pointer);
+    if (below(user, 16) == 0)
+        fuzz_use_unnamed(user, root->pointer);
 }
 
 static void change_roots(struct user *user)
 {
     const struct fuzz_image *image = user->use->image;
-    struct fuzz_store fresh = {.name = "fresh", .keys = 40};
-    fresh.type = below(user, 2) ? SJ_KIND_BTREE : SJ_KIND_HASHMAP;
-    fresh.kinds.key = (enum sj_item_kind)below(user, 2);
-    fresh.kinds.value = (enum sj_item_kind)below(user, 2);
+    static const uint16_t types[] = {SJ_KIND_BTREE, SJ_KIND_HASHMAP, SJ_KIND_LIST, SJ_KIND_DEQUE,
+                                     SJ_KIND_QUEUE};
+    struct fuzz_store fresh = {.name = "fresh", .keys = 40, .type = types[below(user, 5)]};
+    fresh.codecs.value = (uint8_t)(SJ_CODEC_INT + below(user, 5));
+    if (fresh.type == SJ_KIND_BTREE || fresh.type == SJ_KIND_HASHMAP)
+        fresh.codecs.key = (uint8_t)(SJ_CODEC_INT + below(user, 5));
+    fresh.kinds.key = sj_codec_kind(fresh.codecs.key);
+    fresh.kinds.value = sj_codec_kind(fresh.codecs.value);
     if (ANSWER(user, create(user->segment, &fresh), PUT_FAULT | BIT(SJ_EEXISTS)) == SJ_OK)
         use_store(user, &fresh);
     const struct fuzz_store *store = &image->store[below(user, image->stores)];
-    (void)ANSWER(user, drop(user->segment, store), PUT_FAULT);
+    (void)ANSWER(user, drop(user->segment, store), PUT_FAULT | BIT(SJ_ETYPE));
 }
 
 /* ------------------------------------------------------------------ salvage */
@@ -532,6 +457,7 @@ static void read_only(struct user *user)
         struct sj_hashmap map;
         if (sj_root_find(user->segment, store->name, strlen(store->name), &root) != SJ_OK)
             continue;
+        fuzz_use_any(user, root->pointer);
         if (sj_btree_open(user->segment, root->pointer, &tree) == SJ_OK)
             seek_tree(user, &tree, store);
         if (sj_hashmap_open(user->segment, root->pointer, &map) == SJ_OK)

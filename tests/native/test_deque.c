@@ -180,6 +180,17 @@ static void a_full_segment_is_refused(bool inside)
     world_drop(world, "full");
 }
 
+static void a_limit_set_in_a_transaction_counts_in_it(void)
+{
+    struct world *world = world_make("limited", SJ_ITEM_WORD, SJ_DEQUE_UNLIMITED);
+    CHECK_OK(sj_tx_begin(world->segment));
+    CHECK_OK(sj_deque_set_limit(&world->deque, 7));
+    CHECK(sj_deque_limit(&world->deque) == 7);
+    sj_tx_abort(world->segment);
+    CHECK(sj_deque_limit(&world->deque) == SJ_DEQUE_UNLIMITED);
+    world_drop(world, "limited");
+}
+
 int main(void)
 {
     test_begin();
@@ -195,6 +206,7 @@ int main(void)
     a_limit_that_is_set_counts();
     a_full_segment_is_refused(false);
     a_full_segment_is_refused(true);
+    a_limit_set_in_a_transaction_counts_in_it();
     printf("ok\n");
     return 0;
 }

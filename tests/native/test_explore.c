@@ -252,8 +252,9 @@ int main(int count, char **words)
                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (explore_totals == MAP_FAILED)
         return 2;
-    world_count = heap_worlds(worlds, list_worlds(worlds, map_worlds(worlds, 0)));
-    world_count = group_worlds(worlds, world_count);
+    world_count = list_worlds(worlds, sequence_worlds(worlds, map_worlds(worlds, 0)));
+    world_count = heap_worlds(worlds, reference_worlds(worlds, world_count));
+    world_count = group_worlds(worlds, record_worlds(worlds, world_count));
     read_arguments(count, words);
     make_items();
     double started = seconds();

@@ -8,8 +8,10 @@
 
 #include "persistence/roots.h"
 #include "persistence/tx.h"
+#include "persistence/user.h"
 #include "structures/check.h"
 #include "structures/collect.h"
+#include "structures/deque.h"
 #include "structures/hashmap.h"
 #include "structures/reference.h"
 #include "structures/reference_layout.h"
@@ -140,6 +142,48 @@ static void references_are_found_in_any_bytes(void)
     CHECK(sound > 1000);
 }
 
+/* Each ends before what it announces; and references that are longer or shorter than one. */
+static void what_is_no_msgpack_is_told(void)
+{
+    static const struct {
+        const char *bytes;
+        uint64_t size;
+    } cases[] = {
+        {"", 0},
+        {"\x91", 1},
+        {"\xc4", 1},
+        {"\xc4\x02x", 3},
+        {"\xda\x01", 2},
+        {"\xdc", 1},
+        {"\xdc\x00", 2},
+        {"\xdd\xff\xff\xff\xff", 5},
+        {"\xdf\xff\xff\xff\xff\xc0", 6},
+        {"\xc1", 1},
+        {"\xc7", 1},
+        {"\xc7\x0c", 2},
+        {"\xc7\x0c\x20"
+         "01234567890",
+         14},
+        {"\xc7\x0b\x20"
+         "01234567890",
+         14},
+        {"\xc7\x0d\x20"
+         "0123456789012",
+         16},
+        {"\xd8\x20"
+         "0123456789012345",
+         18},
+        {"\xc7\x01\x04", 3},
+    };
+    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t found = 0;
+        uint8_t bytes[64] = {0}; /* what is behind the end would do */
+        memcpy(bytes, cases[i].bytes, cases[i].size);
+        struct sj_value value = {.bytes = bytes, .size = cases[i].size};
+        CHECK(sj_references_in(&value, count_one, &found) == -1 && found == 0);
+    }
+}
+
 static void no_other_address_is_taken_for_one(void)
 {
     struct sj_structure_info info;
@@ -218,6 +262,125 @@ static void a_reference_to_nothing_is_damage(void)
     CHECK_OK(sj_segment_close(segment, true));
 }
 
+static struct sj_deque make_deque(const char *name)
+{
+    struct sj_codecs codecs = {SJ_CODEC_NONE, SJ_CODEC_INT};
+    struct sj_value values[3] = {{.word = 1}, {.word = 2}, {.word = 3}};
+    struct sj_deque deque;
+    uint64_t at;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_structure_create(segment, SJ_KIND_DEQUE, codecs, &at));
+    CHECK_OK(sj_root_add(segment, name, strlen(name), SJ_KIND_DEQUE, codecs.key, codecs.value, at));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_deque_open(segment, at, &deque));
+    CHECK_OK(sj_deque_extend(&deque, SJ_RIGHT, values, 3));
+    return deque;
+}
+
+static void is_damaged(void)
+{
+    struct sj_check_report checked;
+    struct sj_census_report report;
+    CHECK(sj_check(segment, &checked) == SJ_ECORRUPT);
+    CHECK(sj_collect(segment, &(struct sj_collect_options){0}, &report) == SJ_ECORRUPT);
+}
+
+static void memory_of_users_is_not_collected(void)
+{
+    struct sj_census_report report;
+    uint64_t memory;
+    begin("users");
+    CHECK_OK(sj_user_alloc(segment, 100, &memory));
+    (void)make(NULL);
+    CHECK_OK(sj_collect(segment, &(struct sj_collect_options){0}, &report));
+    CHECK(report.freed_blocks > 0 && sj_user_room(segment, memory) >= 100);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+/* Each structure is sound by itself. */
+static void what_two_structures_have_is_damage(void)
+{
+    segment = test_segment("owners");
+    struct sj_deque one = make_deque("one"), other = make_deque("other");
+    struct sj_check_report checked;
+    uint64_t chunk = one.head->first;
+    CHECK_OK(sj_check(segment, &checked));
+    one.head->first = one.head->last = other.head->first;
+    CHECK_OK(sj_deque_check(&one, NULL, NULL));
+    is_damaged();
+    one.head->first = one.head->last = chunk;
+    CHECK_OK(sj_check(segment, &checked));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void what_is_free_though_a_structure_has_it_is_damage(void)
+{
+    segment = test_segment("free");
+    struct sj_deque deque = make_deque("one");
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_heap_free(segment, deque.head->first));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK_OK(sj_deque_check(&deque, NULL, NULL));
+    is_damaged();
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void a_reference_to_what_is_not_shared_is_damage(void)
+{
+    struct sj_structure_info info;
+    struct sj_check_report checked;
+    struct sj_hashmap map;
+    struct sj_key key = {.word = 999};
+    bool existed;
+    begin("unshared");
+    uint64_t at = make(NULL);
+    CHECK_OK(sj_structure_look(segment, at, 0, &info));
+    struct sj_value value = value_of(at, info.serial);
+    CHECK_OK(sj_hashmap_open(segment, head[0], &map));
+    CHECK_OK(sj_hashmap_put(&map, &key, &value, SJ_PUT_ALWAYS, &existed));
+    is_damaged();
+    CHECK_OK(sj_structure_share(segment, at, info.serial));
+    CHECK_OK(sj_check(segment, &checked));
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+/* Who keeps an address looks again when something may be gone. */
+static void what_goes_is_told(void)
+{
+    struct sj_census_report report;
+    begin("told");
+    uint64_t removals = sj_root_removals(segment);
+    uint64_t at = make(NULL);
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK_OK(sj_structure_destroy(segment, at));
+    sj_tx_ready(segment);
+    CHECK_OK(sj_tx_op_commit(segment));
+    CHECK(sj_root_removals(segment) != removals);
+    removals = sj_root_removals(segment);
+    (void)make(NULL);
+    CHECK_OK(sj_collect(segment, &(struct sj_collect_options){0}, &report));
+    CHECK(report.freed_blocks > 0 && sj_root_removals(segment) != removals);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
+static void another_one_is_not_shared(void)
+{
+    struct sj_structure_info info;
+    begin("another");
+    uint64_t at = make(NULL);
+    CHECK_OK(sj_structure_look(segment, at, 0, &info));
+    CHECK(info.serial != 0 && !info.shared);
+    CHECK(sj_structure_share(segment, at, info.serial + 1) == SJ_ENOTFOUND);
+    CHECK_OK(sj_structure_look(segment, at, 0, &info));
+    CHECK(!info.shared);
+    CHECK_OK(sj_structure_share(segment, at, info.serial));
+    CHECK_OK(sj_structure_look(segment, at, 0, &info));
+    CHECK(info.shared);
+    CHECK_OK(sj_segment_close(segment, true));
+}
+
 #ifdef SJ_SEAM
 
 static void collect_it(void *context)
@@ -262,9 +425,16 @@ int main(void)
 {
     test_begin();
     references_are_found_in_any_bytes();
+    what_is_no_msgpack_is_told();
     no_other_address_is_taken_for_one();
+    memory_of_users_is_not_collected();
     what_nothing_leads_to_goes();
     a_reference_to_nothing_is_damage();
+    what_two_structures_have_is_damage();
+    what_is_free_though_a_structure_has_it_is_damage();
+    a_reference_to_what_is_not_shared_is_damage();
+    what_goes_is_told();
+    another_one_is_not_shared();
 #ifdef SJ_SEAM
     it_can_die_before_every_store();
 #endif
