@@ -138,7 +138,7 @@ def _items_in(ranges: _Ranges, item_bytes: int) -> Iterator[tuple[int, int]]:
 
 def _united(parts: list[Part], which: str) -> _Ranges:
     """The rows that any of the parts has in its ranges of bytes."""
-    ranges = []
+    ranges: _Ranges = []
     for part in parts:
         there = len(part.memory) // part.item_bytes
         ranges += _items_in(getattr(part, which), part.item_bytes)

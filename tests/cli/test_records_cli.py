@@ -31,7 +31,7 @@ def test_records_are_listed_and_have_no_keys(home: Path) -> None:
     assert "record" in run(0, "info", "points")
     assert "1 structure" in run(0, "check", "points")
     for command in (["get", "points", "origin", "x"], ["scan", "points", "origin"]):
-        assert "origin is a record" in run(2, *command)
+        assert "'origin' is a Point" in run(2, *command)
     run(0, "drop", "points", "origin", "--yes")
     with sj.open("points", home=home) as store:
         assert not store.roots
