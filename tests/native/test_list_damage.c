@@ -193,11 +193,126 @@ static void nothing_crashes(struct sj_segment *segment, uint32_t kind)
     destroy_list();
 }
 
+/* ------------------------------------------------------------------ one rule after the other */
+
+static struct sj_list_leaf *lone_leaf(void)
+{
+    return (struct sj_list_leaf *)(uintptr_t)test.list.head->top;
+}
+
+/* The list is refused as it is now: by the check, and when the first item is asked for. */
+static void is_refused(void)
+{
+    struct sj_item item;
+    sj_list_forget(&test.list);
+    CHECK(sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    CHECK(sj_list_get(&test.list, 0, &item) == SJ_ECORRUPT);
+}
+
+static void leaves_have_the_room_that_they_say(struct sj_segment *segment)
+{
+    uint64_t end = TEST_BASE + sj_segment_committed(segment);
+    new_list(segment, 0);
+    replace(0, 0, 5);
+    struct sj_list_head *head = test.list.head, sound = *head;
+    struct sj_list_leaf *leaf = lone_leaf(), *last = (void *)(uintptr_t)(end - 64);
+    struct sj_node node = leaf->node;
+    struct sj_item item;
+    CHECK(node.aux == 6);
+    leaf->node.count = 7; /* as many as the head says, and no room for them */
+    head->count = 7;
+    is_refused();
+    *head = sound;
+    leaf->node = node;
+    leaf->node.aux = 7; /* no leaf has room for so many */
+    is_refused();
+    leaf->node = node;
+    last->node = (struct sj_node){SJ_KIND_LIST_LEAF, 300, SJ_LIST_LEAF_SLOTS, 0};
+    head->top = end - 64;
+    head->count = 300;
+    CHECK(sj_list_get(&test.list, 299, &item) == SJ_ECORRUPT);
+    is_refused();
+    memset(last, 0, 64);
+    *head = sound;
+    head->count = 1ull << 45;
+    CHECK(sj_list_reverse(&test.list) == SJ_ECORRUPT);
+    *head = sound;
+    CHECK_OK(sj_list_check(&test.list, NULL, NULL));
+    destroy_list();
+}
+
+/* Going down to the last item by its position, or by its key. */
+static int go_down(void)
+{
+    struct sj_item item;
+    uint64_t index;
+    sj_list_forget(&test.list);
+    if (!test.sorted)
+        return sj_list_get(&test.list, sj_list_count(&test.list) - 1, &item);
+    return sj_list_bisect(&test.list, &(struct sj_key){.word = UINT64_MAX}, false, &index);
+}
+
+static void ways_down_are_sound(struct sj_segment *segment, uint32_t kind)
+{
+    new_list(segment, kind);
+    replace(0, 0, 1100);
+    struct sj_list_head *head = test.list.head;
+    struct sj_list_inner *inner = (void *)(uintptr_t)head->top;
+    struct sj_list_leaf *last = (void *)(uintptr_t)inner->child[inner->node.count - 1u];
+    uint64_t node = *(uint64_t *)&inner->node, child = inner->child[0], last_child;
+    CHECK(head->height == 1 && inner->node.count == 3 && last->node.count <= 126);
+    inner->node.count = 0;
+    CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    *(uint64_t *)&inner->node = node;
+    last->node.aux = 126; /* which a leaf below others never has */
+    CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    last->node.aux = SJ_LIST_LEAF_SLOTS;
+    last_child = inner->child[2];
+    inner->child[0] = inner->child[2] = head->top; /* steps without end, each with a child less */
+    head->height = 250;
+    CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    head->height = 1;
+    inner->child[0] = child;
+    inner->child[2] = last_child;
+    CHECK_OK(sj_list_check(&test.list, NULL, NULL));
+    destroy_list();
+}
+
+static void codecs_are_those_of_a_list(struct sj_segment *segment)
+{
+    struct sj_list list;
+    uint64_t head;
+    new_list(segment, 2);
+    struct sj_list_head *own = test.list.head;
+    own->first.key ^= 1; /* numbers that lie in bytes */
+    CHECK(sj_list_open(segment, (uintptr_t)own, &list) == SJ_ECORRUPT);
+    own->first.key ^= 1;
+    CHECK_OK(sj_list_open(segment, (uintptr_t)own, &list));
+    own->first.value ^= SJ_ITEM_SHARED; /* which is said beside the key */
+    CHECK(sj_list_open(segment, (uintptr_t)own, &list) == SJ_ECORRUPT);
+    own->first.value ^= SJ_ITEM_SHARED;
+    own->count = 1;
+    CHECK(sj_list_open(segment, (uintptr_t)own, &list) == SJ_ECORRUPT);
+    own->count = 0;
+    own->height = SJ_LIST_HEIGHT_MAX + 1;
+    CHECK(sj_list_open(segment, (uintptr_t)own, &list) == SJ_ECORRUPT);
+    own->height = 0;
+    CHECK_OK(sj_tx_op_begin(segment));
+    CHECK(sj_list_create(segment, (struct sj_codecs){SJ_CODEC_PICKLE + 1, SJ_CODEC_NONE}, &head) ==
+          SJ_EINVAL);
+    CHECK(sj_tx_op_abort(segment, SJ_EINVAL) == SJ_EINVAL);
+    destroy_list();
+}
+
 int main(void)
 {
     test_begin();
     struct sj_segment *segment = test_segment("damage");
     every_word_is_checked(segment);
+    leaves_have_the_room_that_they_say(segment);
+    ways_down_are_sound(segment, 0);
+    ways_down_are_sound(segment, 2);
+    codecs_are_those_of_a_list(segment);
     for (uint32_t kind = 0; kind < 4; kind++)
         nothing_crashes(segment, kind);
     CHECK_OK(sj_segment_close(segment, true));
