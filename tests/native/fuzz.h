@@ -4,6 +4,7 @@
  *
  *   fuzz_make.c        small stores of trees and maps, and all of them as images in memory
  *   fuzz_make_more.c   the same of the other structures, and of those that references lead to
+ *   fuzz_arrays.c      stores of arrays and columns, and what is done with them
  *   fuzz_records.c     stores of records, and what is done with them
  *   fuzz_fields.c      which bytes of an image are metadata, and what each of them is
  *   fuzz_mutate.c      damage: changes of those bytes that look like something else that could be
@@ -30,7 +31,7 @@
 #include "structures/hashmap.h"
 
 #define FUZZ_BASE    0x3f0000000000ull
-#define FUZZ_IMAGES  23
+#define FUZZ_IMAGES  24
 #define FUZZ_STORES  8 /* structures in an image */
 #define FUZZ_SITES   512
 #define FUZZ_WORKERS 64
@@ -88,6 +89,10 @@ enum fuzz_role {
     FUZZ_REFERENCE,
     FUZZ_RECORD,
     FUZZ_SCHEMA,
+    FUZZ_ARRAY_HEAD,
+    FUZZ_ARRAY_DATA,
+    FUZZ_COLUMNS_HEAD,
+    FUZZ_COLUMNS_TABLE,
     FUZZ_ROLES
 };
 
@@ -142,6 +147,7 @@ struct fuzz_store *fuzz_add_root(struct fuzz_image *image, struct sj_segment *se
 /* The images from FUZZ_FIRST_OF_MORE on. */
 #define FUZZ_FIRST_OF_MORE 14
 void fuzz_make_more(struct fuzz_image *image, uint32_t number, struct sj_segment *segment);
+void fuzz_make_arrays(struct fuzz_image *image, struct sj_segment *segment);
 void fuzz_make_records(struct fuzz_image *image, struct sj_segment *segment);
 
 /* A value of codec any that has the reference in it, in a buffer of FUZZ_ANY_BYTES. */

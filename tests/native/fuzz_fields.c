@@ -5,6 +5,8 @@
  */
 #include "fuzz.h"
 #include "persistence/pages.h"
+#include "structures/array_layout.h"
+#include "structures/columns_layout.h"
 #include "structures/deque_layout.h"
 #include "structures/list_layout.h"
 #include "structures/record_layout.h"
@@ -244,6 +246,31 @@ static void add_schema(struct fuzz_image *image, uint64_t at)
     add(image, FUZZ_SCHEMA, field, 1); /* the names begin */
 }
 
+static void add_array(struct fuzz_image *image, uint64_t at)
+{
+    const struct sj_array_head *array = (const struct sj_array_head *)(image->bytes + at);
+    add_head(image, FUZZ_ARRAY_HEAD, at);
+    add_words(image, FUZZ_ARRAY_HEAD, at + 8, 16);
+    add(image, FUZZ_ARRAY_HEAD, at + 24, 2);
+    add(image, FUZZ_ARRAY_HEAD, at + 26, 2);
+    add(image, FUZZ_ARRAY_HEAD, at + 28, 4);
+    add_words(image, FUZZ_ARRAY_HEAD, at + 32, 8ull * array->dims);
+}
+
+static void add_columns_table(struct fuzz_image *image, uint64_t at)
+{
+    const struct sj_columns_table *table = (const struct sj_columns_table *)(image->bytes + at);
+    add_head(image, FUZZ_COLUMNS_TABLE, at);
+    add_words(image, FUZZ_COLUMNS_TABLE, at + 8, 8);
+    for (uint32_t i = 0; i < table->columns; i++) {
+        uint64_t column = at + sizeof *table + i * sizeof table->column[0];
+        add_words(image, FUZZ_COLUMNS_TABLE, column, 16);
+        add(image, FUZZ_COLUMNS_TABLE, column + 16, 2);
+        add(image, FUZZ_COLUMNS_TABLE, column + 18, 2);
+        add(image, FUZZ_COLUMNS_TABLE, column + 20, 4);
+    }
+}
+
 static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
 {
     const struct sj_block *block = (const struct sj_block *)(image->bytes + at);
@@ -291,6 +318,20 @@ static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
         return;
     case SJ_KIND_LIST_INNER:
         add_list_inner(image, at);
+        return;
+    case SJ_KIND_ARRAY:
+        add_array(image, at);
+        return;
+    case SJ_KIND_ARRAY_DATA:
+        add_head(image, FUZZ_ARRAY_DATA, at);
+        add_words(image, FUZZ_ARRAY_DATA, at + 8, 16);
+        return;
+    case SJ_KIND_COLUMNS:
+        add_head(image, FUZZ_COLUMNS_HEAD, at);
+        add_words(image, FUZZ_COLUMNS_HEAD, at + 8, 24);
+        return;
+    case SJ_KIND_COLUMNS_TABLE:
+        add_columns_table(image, at);
         return;
     case SJ_KIND_RECORD:
         add_record(image, at, bytes);

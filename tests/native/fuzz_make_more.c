@@ -214,7 +214,8 @@ void fuzz_make_more(struct fuzz_image *image, uint32_t number, struct sj_segment
                                         "sorted lists",
                                         "references",
                                         "half done sequences",
-                                        "records"};
+                                        "records",
+                                        "arrays and columns"};
     const struct sj_codecs numbers = {SJ_CODEC_NONE, SJ_CODEC_INT};
     const struct sj_codecs texts = {SJ_CODEC_NONE, SJ_CODEC_STR};
     image->name = names[number - FUZZ_FIRST_OF_MORE];
@@ -250,7 +251,10 @@ void fuzz_make_more(struct fuzz_image *image, uint32_t number, struct sj_segment
     case 7:
         make_half_done(image, segment);
         return;
-    default:
+    case 8:
         fuzz_make_records(image, segment);
+        return;
+    default:
+        fuzz_make_arrays(image, segment);
     }
 }

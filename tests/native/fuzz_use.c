@@ -305,6 +305,10 @@ static void use_store(struct user *user, const struct fuzz_store *store)
         fuzz_use_list(user, root->pointer, store);
     else if (root->type == SJ_KIND_DEQUE || root->type == SJ_KIND_QUEUE)
         fuzz_use_deque(user, root->pointer, store);
+    else if (root->type == SJ_KIND_ARRAY)
+        fuzz_use_array(user, root->pointer);
+    else if (root->type == SJ_KIND_COLUMNS)
+        fuzz_use_columns(user, root->pointer);
     else if (root->type == SJ_KIND_RECORD)
         fuzz_use_record(user, root->pointer);
     if (below(user, 4) == 0)

@@ -93,7 +93,9 @@ static inline int fuzz_end(struct sj_segment *segment, int error)
 void fuzz_use_deque(struct user *user, uint64_t head, const struct fuzz_store *store);
 void fuzz_use_list(struct user *user, uint64_t head, const struct fuzz_store *store);
 
-/* fuzz_records.c */
+/* fuzz_arrays.c, fuzz_records.c */
+void fuzz_use_array(struct user *user, uint64_t head);
+void fuzz_use_columns(struct user *user, uint64_t head);
 void fuzz_use_record(struct user *user, uint64_t head);
 
 /* What can be done with a structure of any kind, and with those that its references lead to. */
