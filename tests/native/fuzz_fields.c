@@ -271,36 +271,11 @@ static void add_columns_table(struct fuzz_image *image, uint64_t at)
     }
 }
 
-static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
+/* Blocks of structures that are no mapping; the rest are entries, blobs and separators. */
+static void add_other_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
 {
     const struct sj_block *block = (const struct sj_block *)(image->bytes + at);
     switch (block->kind) {
-    case SJ_KIND_ROOT:
-        for (uint32_t i = 0; i < 8; i++)
-            add(image, FUZZ_ROOT, at + i, 1);
-        add_words(image, FUZZ_ROOT, at + 8, 24);
-        return;
-    case SJ_KIND_BTREE:
-        add_head(image, FUZZ_TREE_HEAD, at);
-        add_words(image, FUZZ_TREE_HEAD, at + 8, 24);
-        return;
-    case SJ_KIND_BTREE_LEAF:
-        add_leaf(image, at);
-        return;
-    case SJ_KIND_BTREE_INNER:
-        add_inner(image, at);
-        return;
-    case SJ_KIND_HASHMAP:
-        add_head(image, FUZZ_MAP_HEAD, at);
-        add_words(image, FUZZ_MAP_HEAD, at + 8, 32);
-        return;
-    case SJ_KIND_HASHMAP_DIR:
-        add_head(image, FUZZ_DIRECTORY, at);
-        add_words(image, FUZZ_DIRECTORY, at + 8, 8 + (8ull << block->word32));
-        return;
-    case SJ_KIND_HASHMAP_SEG:
-        add_table(image, at);
-        return;
     case SJ_KIND_DEQUE:
     case SJ_KIND_QUEUE:
         add_head(image, FUZZ_DEQUE_HEAD, at);
@@ -345,6 +320,41 @@ static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
             add_words(image, FUZZ_BLOCK_HEAD, at + 8, 8);
         add(image, FUZZ_BLOCK_HEAD, at + 16, 1);
         add_references(image, at + 16, bytes - 16);
+    }
+}
+
+static void add_block(struct fuzz_image *image, uint64_t at, uint64_t bytes)
+{
+    const struct sj_block *block = (const struct sj_block *)(image->bytes + at);
+    switch (block->kind) {
+    case SJ_KIND_ROOT:
+        for (uint32_t i = 0; i < 8; i++)
+            add(image, FUZZ_ROOT, at + i, 1);
+        add_words(image, FUZZ_ROOT, at + 8, 24);
+        return;
+    case SJ_KIND_BTREE:
+        add_head(image, FUZZ_TREE_HEAD, at);
+        add_words(image, FUZZ_TREE_HEAD, at + 8, 24);
+        return;
+    case SJ_KIND_BTREE_LEAF:
+        add_leaf(image, at);
+        return;
+    case SJ_KIND_BTREE_INNER:
+        add_inner(image, at);
+        return;
+    case SJ_KIND_HASHMAP:
+        add_head(image, FUZZ_MAP_HEAD, at);
+        add_words(image, FUZZ_MAP_HEAD, at + 8, 32);
+        return;
+    case SJ_KIND_HASHMAP_DIR:
+        add_head(image, FUZZ_DIRECTORY, at);
+        add_words(image, FUZZ_DIRECTORY, at + 8, 8 + (8ull << block->word32));
+        return;
+    case SJ_KIND_HASHMAP_SEG:
+        add_table(image, at);
+        return;
+    default:
+        add_other_block(image, at, bytes);
     }
 }
 
