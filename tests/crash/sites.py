@@ -125,6 +125,7 @@ NO_CHECKS = {
     "one",
     "run_kind",
     "sj_btree_bulk_begin",
+    "sj_list_locate",
     "sj_segment_damaged",
     "sj_segment_failed",
     "sj_wal_is_awaited",

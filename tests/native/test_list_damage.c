@@ -227,6 +227,15 @@ static void leaves_have_the_room_that_they_say(struct sj_segment *segment)
     leaf->node.aux = 7; /* no leaf has room for so many */
     is_refused();
     leaf->node = node;
+    leaf->node.aux = 30; /* its block is smaller */
+    CHECK(sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    leaf->node = node;
+    head->top = 0;
+    CHECK(sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    head->count = 0;
+    head->height = 1;
+    CHECK(sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
+    *head = sound;
     last->node = (struct sj_node){SJ_KIND_LIST_LEAF, 300, SJ_LIST_LEAF_SLOTS, 0};
     head->top = end - 64;
     head->count = 300;
@@ -259,7 +268,7 @@ static void ways_down_are_sound(struct sj_segment *segment, uint32_t kind)
     struct sj_list_head *head = test.list.head;
     struct sj_list_inner *inner = (void *)(uintptr_t)head->top;
     struct sj_list_leaf *last = (void *)(uintptr_t)inner->child[inner->node.count - 1u];
-    uint64_t node = *(uint64_t *)&inner->node, child = inner->child[0], last_child;
+    uint64_t node = *(uint64_t *)&inner->node, child = inner->child[0];
     CHECK(head->height == 1 && inner->node.count == 3 && last->node.count <= 126);
     inner->node.count = 0;
     CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
@@ -267,14 +276,36 @@ static void ways_down_are_sound(struct sj_segment *segment, uint32_t kind)
     last->node.aux = 126; /* which a leaf below others never has */
     CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
     last->node.aux = SJ_LIST_LEAF_SLOTS;
-    last_child = inner->child[2];
-    inner->child[0] = inner->child[2] = head->top; /* steps without end, each with a child less */
+    inner->node.count = 1;
+    inner->child[0] = head->top; /* steps without end */
     head->height = 250;
     CHECK(go_down() == SJ_ECORRUPT && sj_list_check(&test.list, NULL, NULL) == SJ_ECORRUPT);
     head->height = 1;
     inner->child[0] = child;
-    inner->child[2] = last_child;
+    *(uint64_t *)&inner->node = node;
     CHECK_OK(sj_list_check(&test.list, NULL, NULL));
+    destroy_list();
+}
+
+/* A leaf that is nearly empty takes in its neighbour, which no way down has led to. */
+static void what_a_leaf_takes_in_is_sound(struct sj_segment *segment)
+{
+    new_list(segment, 0);
+    replace(0, 0, 590);
+    struct sj_list_inner *inner = (void *)(uintptr_t)test.list.head->top;
+    struct sj_list_leaf *second = (void *)(uintptr_t)inner->child[1];
+    struct sj_node node = second->node;
+    CHECK(inner->node.count == 2 && node.count == 80);
+    const struct sj_node damaged[] = {{SJ_KIND_BLOB, 80, SJ_LIST_LEAF_SLOTS, node.stamp},
+                                      {SJ_KIND_LIST_LEAF, 79, SJ_LIST_LEAF_SLOTS, node.stamp},
+                                      {SJ_KIND_LIST_LEAF, 80, 126, node.stamp}};
+    for (uint32_t i = 0; i < 3; i++) {
+        second->node = damaged[i];
+        sj_list_forget(&test.list);
+        CHECK(sj_list_replace(&test.list, 0, 500, NULL, 0) == SJ_ECORRUPT);
+        second->node = node;
+        CHECK_OK(sj_list_check(&test.list, NULL, NULL));
+    }
     destroy_list();
 }
 
@@ -312,6 +343,7 @@ int main(void)
     leaves_have_the_room_that_they_say(segment);
     ways_down_are_sound(segment, 0);
     ways_down_are_sound(segment, 2);
+    what_a_leaf_takes_in_is_sound(segment);
     codecs_are_those_of_a_list(segment);
     for (uint32_t kind = 0; kind < 4; kind++)
         nothing_crashes(segment, kind);
