@@ -309,6 +309,22 @@ static void what_a_leaf_takes_in_is_sound(struct sj_segment *segment)
     destroy_list();
 }
 
+/* The counts of children that are no part of the change, but of the row that is made anew. */
+static void what_stays_in_a_row_is_sound(struct sj_segment *segment)
+{
+    static struct sj_item items[600];
+    new_list(segment, 0);
+    replace(0, 0, 2040);
+    struct sj_list_inner *inner = (void *)(uintptr_t)test.list.head->top;
+    CHECK(inner->node.count == 4 && inner->before[2] == 1020);
+    inner->before[2] = inner->before[1];
+    sj_list_forget(&test.list);
+    CHECK(sj_list_replace(&test.list, 2040, 2040, items, 600) == SJ_ECORRUPT);
+    inner->before[2] = 1020;
+    CHECK_OK(sj_list_check(&test.list, NULL, NULL));
+    destroy_list();
+}
+
 static void codecs_are_those_of_a_list(struct sj_segment *segment)
 {
     struct sj_list list;
@@ -344,6 +360,7 @@ int main(void)
     ways_down_are_sound(segment, 0);
     ways_down_are_sound(segment, 2);
     what_a_leaf_takes_in_is_sound(segment);
+    what_stays_in_a_row_is_sound(segment);
     codecs_are_those_of_a_list(segment);
     for (uint32_t kind = 0; kind < 4; kind++)
         nothing_crashes(segment, kind);
