@@ -19,6 +19,22 @@ cdef extern from "persistence/roots.h" nogil:
     uint64_t sj_root_removals(const sj_segment *segment)
 
 
+cdef extern from "structures/structure.h" nogil:
+    struct sj_codecs:
+        uint8_t key
+        uint8_t value
+
+    struct sj_structure_info:
+        uint16_t kind
+        bint shared
+        sj_codecs codecs
+        uint32_t serial
+        uint64_t count
+
+    int sj_structure_look(sj_segment *segment, uint64_t head, uint32_t serial,
+                          sj_structure_info *info)
+
+
 cdef class Referable:
     """What a reference can lead to: a structure, or a record."""
     cdef readonly object store

@@ -15,19 +15,6 @@ from spacejmp.persistence.errors import NotFoundError
 
 
 cdef extern from "structures/structure.h" nogil:
-    struct sj_codecs:
-        uint8_t key
-        uint8_t value
-
-    struct sj_structure_info:
-        uint16_t kind
-        bint shared
-        sj_codecs codecs
-        uint32_t serial
-        uint64_t count
-
-    int sj_structure_look(sj_segment *segment, uint64_t head, uint32_t serial,
-                          sj_structure_info *info)
     int sj_structure_share_all(sj_segment *segment, const sj_value *value)
 
 

@@ -33,11 +33,6 @@ cdef extern from "structures/record.h" nogil:
                        sj_value *text)
     int sj_record_root_set(sj_segment *segment, const char *name, size_t name_bytes,
                            uint64_t record)
-    struct sj_structure_info:
-        uint32_t serial
-
-    int sj_structure_look(sj_segment *segment, uint64_t head, uint32_t serial,
-                          sj_structure_info *info)
     int sj_structure_share(sj_segment *segment, uint64_t head, uint32_t serial)
     uint64_t sj_pointer_head(const sj_segment *segment, uint64_t pointer)
 

@@ -15,7 +15,14 @@ from libc.string cimport memcpy
 
 from spacejmp._space cimport SJ_ENOTFOUND, SJ_OK, Space, raise_error, sj_segment
 from spacejmp.structures._codec cimport sj_value
-from spacejmp.structures._container cimport Referable, sj_root, sj_root_find, sj_root_removals
+from spacejmp.structures._container cimport (
+    Referable,
+    sj_root,
+    sj_root_find,
+    sj_root_removals,
+    sj_structure_info,
+    sj_structure_look,
+)
 from spacejmp.structures._codec_tools cimport raise_corrupt, text_decode, text_encode
 from spacejmp.structures._number cimport number_decode, number_encode, wrong_value
 from spacejmp.structures._record cimport (

@@ -21,6 +21,7 @@ from spacejmp._space cimport (
     sj_tx_op_commit,
     sj_tx_ready,
 )
+from spacejmp.structures._container cimport sj_codecs, sj_structure_info, sj_structure_look
 
 
 cdef extern from "persistence/roots.h" nogil:
@@ -49,20 +50,7 @@ cdef extern from "persistence/roots.h" nogil:
 
 
 cdef extern from "structures/structure.h" nogil:
-    struct sj_codecs:
-        uint8_t key
-        uint8_t value
-
-    struct sj_structure_info:
-        uint16_t kind
-        bint shared
-        sj_codecs codecs
-        uint32_t serial
-        uint64_t count
-
     int sj_structure_create(sj_segment *segment, uint16_t kind, sj_codecs codecs, uint64_t *head)
-    int sj_structure_look(sj_segment *segment, uint64_t head, uint32_t serial,
-                          sj_structure_info *info)
     int sj_structure_destroy(sj_segment *segment, uint64_t head)
     int sj_structure_share(sj_segment *segment, uint64_t head, uint32_t serial)
 

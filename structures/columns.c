@@ -303,9 +303,10 @@ static int commit(struct sj_columns *columns, int error)
 
 /* ------------------------------------------------------------------ changes */
 
-/* Says that rows from `row` on are going to be stored, which nobody has. */
+/* Says that rows from `row` on are going to be stored: rows that nobody has, or (`had`) such as the
+ * transaction gives up, whose bytes go to the log. */
 static int plan_rows(struct sj_columns *columns, const struct sj_columns_table *table, uint64_t row,
-                     uint64_t rows)
+                     uint64_t rows, bool had)
 {
     int error = SJ_OK;
     for (uint32_t i = 0; i < table->columns && error == SJ_OK; i++) {
@@ -316,7 +317,9 @@ static int plan_rows(struct sj_columns *columns, const struct sj_columns_table *
             return error;
         uint64_t at = (uint64_t)(uintptr_t)sj_array_items(data) + row * item_bytes;
         uint64_t first = at & ~7ull, end = (at + rows * item_bytes + 7) & ~7ull;
-        error = sj_tx_fresh(columns->segment, (void *)(uintptr_t)first, end - first);
+        void *from = (void *)(uintptr_t)first;
+        error = had ? sj_tx_range(columns->segment, from, end - first)
+                    : sj_tx_fresh(columns->segment, from, end - first);
     }
     return error;
 }
@@ -364,7 +367,7 @@ int sj_columns_append(struct sj_columns *columns, uint64_t rows,
         return error;
     error = plan_room(columns, had + rows, &table);
     if (error == SJ_OK)
-        error = plan_rows(columns, table, had, rows);
+        error = plan_rows(columns, table, had, rows, false);
     if (error == SJ_OK)
         error = sj_tx_word(segment, &columns->head->rows, had + rows);
     if (error != SJ_OK)
@@ -386,24 +389,6 @@ int sj_columns_reserve(struct sj_columns *columns, uint64_t capacity)
     return commit(columns, plan_move(columns, table, capacity, NULL, &moved));
 }
 
-/* The rows that a transaction gives up, before others are stored in their place. */
-static int log_rows(struct sj_columns *columns, const struct sj_columns_table *table, uint64_t row,
-                    uint64_t rows)
-{
-    int error = SJ_OK;
-    for (uint32_t i = 0; i < table->columns && error == SJ_OK; i++) {
-        struct sj_array_data *data = NULL;
-        uint64_t item_bytes = table->column[i].item_bytes;
-        error = column_data(columns, table, i, &data);
-        if (error != SJ_OK)
-            return error;
-        uint64_t at = (uint64_t)(uintptr_t)sj_array_items(data) + row * item_bytes;
-        uint64_t first = at & ~7ull, end = (at + rows * item_bytes + 7) & ~7ull;
-        error = sj_tx_range(columns->segment, (void *)(uintptr_t)first, end - first);
-    }
-    return error;
-}
-
 int sj_columns_truncate(struct sj_columns *columns, uint64_t rows)
 {
     struct sj_segment *segment = columns->segment;
@@ -417,7 +402,7 @@ int sj_columns_truncate(struct sj_columns *columns, uint64_t rows)
     error = sj_tx_op_begin(segment);
     if (error != SJ_OK)
         return error;
-    error = log_rows(columns, table, rows, had - rows);
+    error = plan_rows(columns, table, rows, had - rows, true);
     if (error == SJ_OK)
         error = sj_tx_word(segment, &columns->head->rows, rows);
     return commit(columns, error);
