@@ -11,6 +11,6 @@ def check(
 ) -> dict[str, Any]: ...
 def collect(
     space: Space,
-    kept: list[tuple[int, int]],
+    kept_now: Callable[[], list[tuple[int, int]]],
     progress: Callable[[int, int], object] | None,
 ) -> dict[str, int]: ...

@@ -9,8 +9,17 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from spacejmp._space cimport SJ_OK, Space, raise_error, sj_segment
+from spacejmp._space cimport (
+    SJ_OK,
+    Space,
+    raise_error,
+    sj_segment,
+    sj_space,
+    sj_space_changes,
+)
 from spacejmp.structures._container cimport sj_root, sj_root_find
+
+from spacejmp.persistence.errors import HoldError
 
 
 cdef extern from "persistence/heap.h" nogil:
@@ -112,20 +121,34 @@ def usage(Space space, bytes name):
 
 
 cdef class Watch:
-    """What a check calls back with."""
+    """What a check or a collection calls back with."""
 
     cdef object progress  # (done, total), or None
     cdef list accepted
     cdef list raised
+    cdef const sj_space *space
+    cdef uint64_t changes  # sj_space_changes() when it began
+
+    cdef void begin(self, Space space) noexcept:
+        """In the hold."""
+        self.space = space.space
+        self.changes = sj_space_changes(space.space)
+
+    cdef int call(self, uint64_t done, uint64_t total) except -1:
+        PyErr_CheckSignals()
+        if self.progress is not None:
+            self.progress(done, total)
+        if sj_space_changes(self.space) != self.changes:
+            raise HoldError("the store was changed by the progress function, or by a signal "
+                            "handler: what has been counted is not so any more; nothing was freed")
+        return 0
 
 
 cdef int on_progress(void *context, uint64_t done, uint64_t total) noexcept nogil:
     """1 when a signal handler or the caller's function has raised."""
     with gil:
         try:
-            PyErr_CheckSignals()
-            if (<Watch>context).progress is not None:
-                (<Watch>context).progress(done, total)
+            (<Watch>context).call(done, total)
         except BaseException as raised:
             (<Watch>context).raised.append(raised)
             return 1
@@ -156,6 +179,7 @@ def check(Space space, bint repair, progress):
     else:
         space.enter_read()
     segment = space.space.segment  # with the GIL: another thread may detach this reference
+    watch.begin(space)
     try:
         with nogil:
             error = sj_check_with(segment, &options, &report)
@@ -171,36 +195,47 @@ def check(Space space, bint repair, progress):
             "unverified_pages": report.unverified_pages, "accepted": tuple(watch.accepted)}
 
 
-def collect(Space space, list kept, progress):
-    """Free what nothing leads to, but for the `kept` (address, serial); a dict of numbers."""
+cdef sj_kept *places_of(list kept) except NULL:
+    """Pairs of address and serial, for the core; to be freed."""
+    cdef sj_kept *places = <sj_kept *>malloc((len(kept) + 1) * sizeof(sj_kept))
+    cdef Py_ssize_t i
+    if places is NULL:
+        raise MemoryError
+    for i in range(len(kept)):
+        places[i].head, places[i].serial = kept[i]
+    return places
+
+
+def collect(Space space, kept_now, progress):
+    """Free what nothing leads to; a dict of numbers.
+
+    `kept_now` gives the pairs of address and serial that are as roots, and is called in the hold.
+    """
     cdef sj_census_report report
     cdef sj_collect_options options
     cdef sj_segment *segment
-    cdef sj_kept *places = <sj_kept *>malloc((len(kept) + 1) * sizeof(sj_kept))
+    cdef sj_kept *places = NULL
     cdef Watch watch = Watch()
-    cdef Py_ssize_t i
+    cdef list kept
     cdef int error
-    if places is NULL:
-        raise MemoryError
     watch.progress = progress
     watch.raised = []
+    options.progress = on_progress
+    options.context = <void *>watch
+    space.enter_write()
+    segment = space.space.segment  # with the GIL: another thread may detach this reference
     try:
-        for i in range(len(kept)):
-            places[i].head, places[i].serial = kept[i]
+        kept = kept_now()
+        places = places_of(kept)
         options.kept = places
         options.kept_count = len(kept)
-        options.progress = on_progress
-        options.context = <void *>watch
-        space.enter_write()
-        segment = space.space.segment  # with the GIL: another thread may detach this reference
-        try:
-            with nogil:
-                error = sj_collect(segment, &options, &report)
-            space.changed()
-        finally:
-            space.leave()
+        watch.begin(space)
+        with nogil:
+            error = sj_collect(segment, &options, &report)
+        space.changed()
     finally:
         free(places)
+        space.leave()
     if watch.raised:
         raise watch.raised[0]
     if error != SJ_OK:

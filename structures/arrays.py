@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spacejmp._space import Hold
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
@@ -137,8 +138,11 @@ class Arrays:
         """
         kind = given_dtype(dtype)
         text = text_of(kind).encode()
-        place = _array.create(self._space, None, shape_of(shape), kind.itemsize, text)
-        made: Array = self._keep(Array, *place, 0, 0)
+        with Hold(
+            self._space, True, False, None
+        ):  # no collection comes before there is an object of it
+            place = _array.create(self._space, None, shape_of(shape), kind.itemsize, text)
+            made: Array = self._keep(Array, *place, 0, 0)
         return made
 
     def columns(
@@ -219,8 +223,9 @@ class Arrays:
     ) -> Columns:
         """Make a table of columns that has no name. See `columns` and `new_btree`."""
         described = _described(_given_columns(columns))
-        place = _columns.create(self._space, None, described, reserve)
-        made: Columns = self._keep(Columns, *place, 0, 0)
+        with Hold(self._space, True, False, None):
+            place = _columns.create(self._space, None, described, reserve)
+            made: Columns = self._keep(Columns, *place, 0, 0)
         return made
 
     # -- inside -------------------------------------------------------------------------------

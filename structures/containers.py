@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from spacejmp._space import Hold
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
     AlreadyExistsError,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Iterator
 
-    from spacejmp._space import Hold, Space
+    from spacejmp._space import Space
     from spacejmp.structures._field import Registry
 
 __all__ = ["Containers"]
@@ -47,10 +49,13 @@ AnyLimited = TypeVar("AnyLimited", Deque, Queue)
 
 def _check_limit(limit: int | None, word: str) -> int | None:
     """What the structure is told; None: there is no limit."""
-    if limit is None or (limit <= 0 and word == "maxsize"):
+    if limit is None:
         return None
-    if limit < 0:
-        raise ValueError(f"{word} must be non-negative, found {limit}")
+    limit = operator.index(limit)
+    if limit <= 0 and word == "maxsize":
+        return None
+    if not 0 <= limit < 1 << 48:
+        raise ValueError(f"{word} must be non-negative and below 2**48, found {limit}")
     return limit
 
 
@@ -394,9 +399,17 @@ class Containers(Recording, Arrays):
 
     def _new(self, made: type[AnyContainer], key: str | None, value: str | None) -> AnyContainer:
         kind = kind_of(made)
-        codecs = tuple(codec or 0 for codec in kind.codecs(key, value))
-        head, serial = _roots.create(self._space, None, kind.block, *codecs)
-        return self._keep(made, head, serial, *codecs)
+        chosen = kind.codecs("any" if key is None else key, "any" if value is None else value)
+        codecs = tuple(codec or 0 for codec in chosen)
+        with Hold(
+            self._space, True, False, None
+        ):  # no collection comes before there is an object of it
+            head, serial = _roots.create(self._space, None, kind.block, *codecs)
+            return self._keep(made, head, serial, *codecs)
+
+    def _in_use(self) -> builtins.list[tuple[int, int]]:
+        """Address and serial of all that there are objects of, without a name."""
+        return [*list(self._placed.data), *self._records().living()]  # type: ignore[attr-defined]
 
     def _open_limited(
         self, made: type[AnyLimited], name: str, value: str | None, limit: int | None, word: str

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
+from spacejmp.persistence.errors import HoldError
 from spacejmp.structures._queue import QueueCore
 
 if TYPE_CHECKING:
@@ -150,6 +152,7 @@ class Queue(QueueCore):
         queue.Empty
             There was none in that time.
         """
+        n = operator.index(n)
         if n < 0:
             raise ValueError(f"n must be ≥ 0, found {n}")
         return self._get_many(n, block, timeout)
@@ -213,6 +216,8 @@ class Taking:
         self._hold: Hold | None = None
 
     def __enter__(self) -> Any:
+        if self._hold is not None:
+            raise HoldError("taking() has been entered: it takes one item; ask for another one")
         queue = self._queue
         deadline = queue._deadline(self._timeout)
         while True:
@@ -237,5 +242,7 @@ class Taking:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._hold is not None
-        self._hold.__exit__(exc_type, exc_value, traceback)
+        if self._hold is None:
+            raise HoldError("taking() has not been entered: use it in a `with` statement")
+        hold, self._hold = self._hold, None
+        hold.__exit__(exc_type, exc_value, traceback)

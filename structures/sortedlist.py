@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from spacejmp.structures._list import SortedListCore
 from spacejmp.structures.list import Positions
@@ -213,6 +214,28 @@ class SortedList(SortedListCore, Positions, Sequence[Any]):
 
     def __iadd__(self, values: Iterable[Any]) -> Self:
         self.update(values)
+        return self
+
+    def __add__(self, other: Iterable[Any]) -> sortedcontainers.SortedList[Any]:
+        """A sorted list of the items of both, in memory."""
+        return self.copy() + other
+
+    __radd__ = __add__
+
+    def __mul__(self, times: SupportsIndex) -> sortedcontainers.SortedList[Any]:
+        """A sorted list of each item so many times, in memory."""
+        return self.copy() * operator.index(times)
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: SupportsIndex) -> Self:
+        """Have each item so many times; one atomic operation."""
+        number = operator.index(times)
+        with self.store.write():
+            if number <= 0:
+                self.clear()
+            elif number > 1:
+                self.update(self._snapshot() * (number - 1))
         return self
 
     def __repr__(self) -> str:

@@ -211,14 +211,16 @@ class Store(Containers, Versioned):
     def collect(self, *, progress: Callable[[int, int], object] | None = None) -> CollectReport:
         """Free what nothing leads to: structures and records without a name, cycles of them too.
 
-        A typed mark and sweep from the roots. What this process has objects of is kept; an object
-        of another process raises `NotFoundError` when what it stands for has been freed.
+        A typed mark and sweep from the roots. What this `Store` has objects of is kept; an object
+        of another one, in whatever process, raises `NotFoundError` when what it stands for has been
+        freed.
 
         Parameters
         ----------
         progress : callable, optional
             Called now and then with the bytes that are done and those that there are. An exception
-            that it raises ends the collection, and nothing is freed.
+            that it raises ends the collection, and nothing is freed. It must not change the store:
+            that is a `HoldError` at the end of the call.
 
         Raises
         ------
@@ -245,8 +247,7 @@ class Store(Containers, Versioned):
         ...     store.collect().freed_blocks > 0
         True
         """
-        kept = [*self._placed.keys(), *self._records().living()]
-        found = _upkeep.collect(self._space, kept, progress)
+        found = _upkeep.collect(self._space, self._in_use, progress)
         return CollectReport(*(found[field] for field in CollectReport._fields))
 
     def close(self) -> None:
