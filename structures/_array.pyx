@@ -8,11 +8,9 @@ Binds structures/array.h.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from spacejmp._space cimport (
-    SJ_HOLD_READ,
     SJ_OK,
     Space,
     raise_error,
-    sj_mode_in,
     sj_segment,
     sj_tx_op_abort,
     sj_tx_op_begin,
@@ -20,15 +18,10 @@ from spacejmp._space cimport (
     sj_tx_ready,
 )
 from spacejmp._views cimport View, is_writable_now, view_of
-from spacejmp.structures._container cimport ContainerCore
+from spacejmp.structures._container cimport ContainerCore, sj_root_add, sj_structure_head
 
 from spacejmp.persistence.errors import CorruptError, HoldError, InvalidArgumentError
 from spacejmp.structures.dtypes import dtype_of
-
-
-cdef extern from "persistence/roots.h" nogil:
-    int sj_root_add(sj_segment *segment, const char *name, size_t name_bytes, uint16_t type,
-                    uint8_t key_codec, uint8_t value_codec, uint64_t pointer)
 
 
 cdef extern from "structures/array.h" nogil:
@@ -38,9 +31,6 @@ cdef extern from "structures/array.h" nogil:
 
     struct sj_array_data:
         uint64_t bytes
-
-    struct sj_structure_head:
-        uint32_t serial
 
     struct sj_array_head:
         sj_structure_head first
@@ -157,12 +147,7 @@ cdef class ArrayCore(ContainerCore):
         """An array of its memory. `also_new`: for use within the transaction that has made it."""
         cdef Space space = self.space
         cdef View view
-        cdef bint write = (space.space is not NULL and space.writes
-                           and sj_mode_in(space.space) != SJ_HOLD_READ)
-        if write:
-            self.enter_write()
-        else:
-            self.enter_read()
+        self.enter_to_view()
         try:
             self.refresh()
             if sj_array_is_new(&self.array) and not also_new:

@@ -10,11 +10,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from spacejmp._space cimport (
-    SJ_HOLD_READ,
     SJ_OK,
     Space,
     raise_error,
-    sj_mode_in,
     sj_segment,
     sj_tx_op_abort,
     sj_tx_op_begin,
@@ -22,15 +20,10 @@ from spacejmp._space cimport (
     sj_tx_ready,
 )
 from spacejmp._views cimport View, is_writable_now, view_of
-from spacejmp.structures._container cimport ContainerCore
+from spacejmp.structures._container cimport ContainerCore, sj_root_add, sj_structure_head
 
 from spacejmp.persistence.errors import CorruptError, LiveViewsError
 from spacejmp.structures.dtypes import dtype_of
-
-
-cdef extern from "persistence/roots.h" nogil:
-    int sj_root_add(sj_segment *segment, const char *name, size_t name_bytes, uint16_t type,
-                    uint8_t key_codec, uint8_t value_codec, uint64_t pointer)
 
 
 cdef extern from "persistence/error.h" nogil:
@@ -44,9 +37,6 @@ cdef extern from "structures/columns.h" nogil:
 
     struct sj_array_data:
         uint64_t bytes
-
-    struct sj_structure_head:
-        uint32_t serial
 
     struct sj_columns_head:
         sj_structure_head first
@@ -216,12 +206,7 @@ cdef class ColumnsCore(ContainerCore):
         there is no such column."""
         cdef Space space = self.space
         cdef uint64_t rows, capacity
-        cdef bint write = (space.space is not NULL and space.writes
-                           and sj_mode_in(space.space) != SJ_HOLD_READ)
-        if write:
-            self.enter_write()
-        else:
-            self.enter_read()
+        self.enter_to_view()
         try:
             self.size(&rows, &capacity)
             if name not in self.names:

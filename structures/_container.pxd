@@ -16,10 +16,15 @@ cdef extern from "persistence/roots.h" nogil:
         uint64_t pointer
 
     int sj_root_find(const sj_segment *segment, const char *name, size_t name_bytes, sj_root **root)
+    int sj_root_add(sj_segment *segment, const char *name, size_t name_bytes, uint16_t type,
+                    uint8_t key_codec, uint8_t value_codec, uint64_t pointer)
     uint64_t sj_root_removals(const sj_segment *segment)
 
 
 cdef extern from "structures/structure.h" nogil:
+    struct sj_structure_head:
+        uint32_t serial
+
     struct sj_codecs:
         uint8_t key
         uint8_t value
@@ -75,6 +80,9 @@ cdef class ContainerCore(Referable):
     cdef int c_open(self, uint64_t head) noexcept
     cdef int c_type(self) noexcept
     cdef uint64_t c_count(self) noexcept
+
+    # A hold for a view of its memory: for writing, when a view begun in it may be written to.
+    cdef int enter_to_view(self) except -1
 
     # Says that the references of a value are going to be stored. In a write hold, which is ended
     # when this raises, unless `within` a larger operation.

@@ -9,7 +9,15 @@ else whether what lies at its address still is what was there.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from spacejmp._space cimport SJ_ECORRUPT, SJ_ENOTFOUND, SJ_OK, Space, raise_error
+from spacejmp._space cimport (
+    SJ_ECORRUPT,
+    SJ_ENOTFOUND,
+    SJ_HOLD_READ,
+    SJ_OK,
+    Space,
+    raise_error,
+    sj_mode_in,
+)
 
 from spacejmp.persistence.errors import NotFoundError
 
@@ -99,6 +107,13 @@ cdef class ContainerCore(Referable):
                 "it was undone; open it again"
             )
         return raise_error(error)
+
+    cdef int enter_to_view(self) except -1:
+        cdef Space space = self.space
+        if (space.space is not NULL and space.writes
+                and sj_mode_in(space.space) != SJ_HOLD_READ):
+            return self.enter_write()
+        return self.enter_read()
 
     cdef int adopt(self, const sj_value *value, bint within=False) except -1:
         cdef int error = sj_structure_share_all(self.space.space.segment, value)

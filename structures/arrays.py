@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spacejmp._space import Hold
 from spacejmp.names import check_root_name
 from spacejmp.persistence.errors import (
-    AlreadyExistsError,
     CodecMismatchError,
     InvalidArgumentError,
     NotFoundError,
@@ -23,7 +21,7 @@ from spacejmp.structures.dtypes import given_dtype, text_of
 from spacejmp.structures.lazy import Lazy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     from numpy.typing import DTypeLike, NDArray
@@ -137,11 +135,9 @@ class Arrays:
         [0, 7, 0]
         """
         kind = given_dtype(dtype)
-        text = text_of(kind).encode()
-        with Hold(
-            self._space, True, False, None
-        ):  # no collection comes before there is an object of it
-            place = _array.create(self._space, None, shape_of(shape), kind.itemsize, text)
+        # No collection comes before there is an object of it.
+        with Hold(self._space, True, False, None):
+            place = _create_array(self._space, None, shape_of(shape), kind)
             made: Array = self._keep(Array, *place, 0, 0)
         return made
 
@@ -195,13 +191,12 @@ class Arrays:
         wanted = None if columns is None else _given_columns(columns)
         root = _roots.find(self._space, raw)
         if root is None:
-            if wanted is None or self.readonly:
+            if wanted is None:
                 raise self._no_root(name)
-            with contextlib.suppress(AlreadyExistsError):  # another process was faster
-                _columns.create(self._space, raw, _described(wanted), reserve)
-            root = _roots.find(self._space, raw)
-            if root is None:
-                raise self._no_root(name)
+            given = wanted
+            root = self._made(
+                raw, name, lambda: _columns.create(self._space, raw, _described(given), reserve)
+            )
         handle: Columns = self._as(Columns, _columns.COLUMNS, "table of columns", name, raw, root)
         if wanted is not None and wanted != handle.dtypes:
             raise CodecMismatchError(
@@ -233,14 +228,7 @@ class Arrays:
     def _make_array(
         self, name: str, raw: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> _roots.RootRecord:
-        if self.readonly:
-            raise self._no_root(name)
-        with contextlib.suppress(AlreadyExistsError):  # another process was faster
-            _array.create(self._space, raw, shape, dtype.itemsize, text_of(dtype).encode())
-        root = _roots.find(self._space, raw)
-        if root is None:
-            raise self._no_root(name)
-        return root
+        return self._made(raw, name, lambda: _create_array(self._space, raw, shape, dtype))
 
     def _as(
         self, made: Any, block: int, title: str, name: str, raw: bytes, root: _roots.RootRecord
@@ -255,16 +243,20 @@ class Arrays:
     def _no_root(self, name: str) -> NotFoundError:
         raise NotImplementedError
 
+    def _made(self, raw: bytes, name: str, create: Callable[[], object]) -> _roots.RootRecord:
+        raise NotImplementedError
+
     def _structure(self, made: Any, name: str, raw: bytes, root: _roots.RootRecord) -> Any:
         raise NotImplementedError
 
     def _keep(self, made: Any, head: int, serial: int, key: int, value: int) -> Any:
         raise NotImplementedError
 
-    @property
-    def readonly(self) -> bool:
-        """Whether the store was opened with flag "r"."""
-        raise NotImplementedError
+
+def _create_array(
+    space: Space, raw: bytes | None, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> tuple[int, int]:
+    return _array.create(space, raw, shape, dtype.itemsize, text_of(dtype).encode())
 
 
 def _check_array(

@@ -25,7 +25,7 @@ from spacejmp.structures.arrays import Arrays
 from spacejmp.structures.btree import BTree
 from spacejmp.structures.deque import Deque
 from spacejmp.structures.hashmap import HashMap
-from spacejmp.structures.kinds import Kind, kind_of, kind_of_root
+from spacejmp.structures.kinds import kind_of, kind_of_root
 from spacejmp.structures.list import List
 from spacejmp.structures.queue import Queue
 from spacejmp.structures.recording import RECORD_HEAD, Recording
@@ -36,7 +36,7 @@ from spacejmp.structures.sortedset import SortedSet
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from spacejmp._space import Space
     from spacejmp.structures._field import Registry
@@ -357,7 +357,10 @@ class Containers(Recording, Arrays):
         wanted = kind.codecs(key, value)
         root = _roots.find(self._space, raw)
         if root is None:
-            root = self._make(raw, name, kind, *kind.codecs(key or "any", value or "any"))
+            codecs = [codec or 0 for codec in kind.codecs(key or "any", value or "any")]
+            root = self._made(
+                raw, name, lambda: _roots.create(self._space, raw, kind.block, *codecs)
+            )
         if kind_of_root(root) is not kind:
             found = kind_of_root(root)
             raise StructureTypeError(
@@ -385,13 +388,12 @@ class Containers(Recording, Arrays):
         self._opened[name] = fresh
         return fresh
 
-    def _make(
-        self, raw: bytes, name: str, kind: Kind, key: int | None, value: int | None
-    ) -> _roots.RootRecord:
+    def _made(self, raw: bytes, name: str, create: Callable[[], object]) -> _roots.RootRecord:
+        """The root of a structure that was missing, which `create` makes."""
         if self.readonly:
             raise self._no_root(name)
         with contextlib.suppress(AlreadyExistsError):  # another process was faster
-            _roots.create(self._space, raw, kind.block, key or 0, value or 0)
+            create()
         root = _roots.find(self._space, raw)
         if root is None:
             raise self._no_root(name)
@@ -401,9 +403,8 @@ class Containers(Recording, Arrays):
         kind = kind_of(made)
         chosen = kind.codecs("any" if key is None else key, "any" if value is None else value)
         codecs = tuple(codec or 0 for codec in chosen)
-        with Hold(
-            self._space, True, False, None
-        ):  # no collection comes before there is an object of it
+        # No collection comes before there is an object of it.
+        with Hold(self._space, True, False, None):
             head, serial = _roots.create(self._space, None, kind.block, *codecs)
             return self._keep(made, head, serial, *codecs)
 

@@ -5,6 +5,7 @@
  * word is told, whatever it is.
  */
 #include "columns_world.h"
+#include "image.h"
 
 /* ------------------------------------------------------------------ arrays */
 
@@ -187,25 +188,6 @@ static void nothing_moves_while_it_is_looked_at(void)
 }
 
 /* ------------------------------------------------------------------ damage */
-
-static uint8_t *image;
-static uint64_t image_bytes;
-
-static void image_take(const struct sj_segment *segment)
-{
-    image_bytes = sj_segment_committed(segment);
-    image = realloc(image, image_bytes);
-    CHECK(image != NULL);
-    memcpy(image, segment->base, image_bytes);
-}
-
-static void image_restore(struct sj_segment *segment)
-{
-    uint64_t committed = sj_segment_committed(segment);
-    memcpy(segment->base, image, image_bytes);
-    segment->root_page->committed = committed;
-    sj_tx_forget(segment);
-}
 
 static bool may_be(int error)
 {

@@ -18,6 +18,8 @@ int main(void)
 
 #else
 
+#include "image.h"
+
 #define EXACT  200 /* stores that are tried one by one */
 #define STRIDE 60  /* of later ones about one in 30 */
 
@@ -25,28 +27,6 @@ struct crash {
     struct world *world;
     void (*change)(struct world *world);
 };
-
-static uint8_t *image; /* the segment before the change */
-static uint64_t image_bytes;
-
-static void image_take(const struct sj_segment *segment)
-{
-    image_bytes = sj_segment_committed(segment);
-    image = realloc(image, image_bytes);
-    CHECK(image != NULL);
-    memcpy(image, segment->base, image_bytes);
-}
-
-/* Puts the old bytes back; only what differs, and not that the file has grown. */
-static void image_restore(struct sj_segment *segment)
-{
-    uint64_t committed = sj_segment_committed(segment);
-    for (uint64_t at = 0; at < image_bytes; at += SJ_PAGE)
-        if (memcmp(segment->base + at, image + at, SJ_PAGE) != 0)
-            memcpy(segment->base + at, image + at, SJ_PAGE);
-    segment->root_page->committed = committed;
-    sj_tx_forget(segment);
-}
 
 static void body(void *context)
 {

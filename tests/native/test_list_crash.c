@@ -16,6 +16,8 @@ int main(void)
 
 #else
 
+#include "image.h"
+
 #define EXACT 40 /* stores that are tried one by one */
 
 enum what { APPEND, INSERT, DELETE, POP, SET, REPLACE, REORDER, CLEAR, TRANSACTION, KINDS };
@@ -77,26 +79,9 @@ static void body(void *context)
     }
 }
 
-static uint8_t *image; /* the segment before the change */
-static uint64_t image_bytes;
-
-static void image_take(void)
+static void restore(void)
 {
-    image_bytes = sj_segment_committed(test.segment);
-    image = realloc(image, image_bytes);
-    CHECK(image != NULL);
-    memcpy(image, test.segment->base, image_bytes);
-}
-
-/* Puts the old bytes back; only what differs, and not that the file has grown. */
-static void image_restore(void)
-{
-    uint64_t committed = sj_segment_committed(test.segment);
-    for (uint64_t at = 0; at < image_bytes; at += SJ_PAGE)
-        if (memcmp(test.segment->base + at, image + at, SJ_PAGE) != 0)
-            memcpy(test.segment->base + at, image + at, SJ_PAGE);
-    test.segment->root_page->committed = committed;
-    sj_tx_forget(test.segment);
+    image_restore(test.segment);
     sj_list_forget(&test.list);
 }
 
@@ -107,12 +92,12 @@ static void dies_everywhere(const struct crash *crash)
     uint64_t state = test_state, stores = 0, rolled_back = 0;
     bool died = true, committed = false;
     memcpy(before, test.number, before_count * sizeof before[0]);
-    image_take();
+    image_take(test.segment);
     body((void *)(uintptr_t)crash);
     after_count = test.count;
     memcpy(after, test.number, after_count * sizeof after[0]);
     for (uint64_t round = 0; died; round++) {
-        image_restore();
+        restore();
         test.count = before_count;
         memcpy(test.number, before, before_count * sizeof before[0]);
         test_state = state;
